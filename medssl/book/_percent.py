@@ -4,7 +4,7 @@ import ast
 import re
 from typing import NamedTuple
 
-__all__ = ["Cell", "code_cells", "literal"]
+__all__ = ["Cell", "code_cells", "literal", "without_magics"]
 
 _MARKER = re.compile(r"^# %%(?P<title>.*)$")
 _TAGS = re.compile(r"tags=(\[[^\]]*\])")
@@ -50,11 +50,12 @@ def literal(source: str, name: str):
 
 
 def _statements(code: str) -> list:
-    body = ast.parse(_without_magics(code)).body
+    body = ast.parse(without_magics(code)).body
     return [each for each in body if isinstance(each, ast.Assign | ast.AnnAssign) and each.value is not None]
 
 
-def _without_magics(code: str) -> str:
+def without_magics(code: str) -> str:
+    """Blank the lines that only a notebook understands (``%magic``, ``!command``)."""
     return "\n".join("" if re.match(r"\s*[%!]", line) else line for line in code.splitlines())
 
 
