@@ -1,13 +1,16 @@
 """Image sources: one file a source, one function that loads any of them by name."""
 
 import difflib
+import functools
 import importlib
 import inspect
+from pathlib import Path
 
+from medssl.data import _store
 from medssl.data._dataset import MODALITIES, SPLITS, ImageDataset
 from medssl.errors import UsageError
 
-__all__ = ["MODALITIES", "SPLITS", "ImageDataset", "available", "load"]
+__all__ = ["MODALITIES", "SPLITS", "ImageDataset", "available", "check_name", "fetch", "load", "locate"]
 
 # Name of a source -> module that defines a function of that name.
 # Modules are imported when they are asked for: the command line should not wait for physics.
@@ -72,8 +75,8 @@ def load(name: str, split: str = "train", **options) -> ImageDataset:
     if split not in SPLITS:
         raise UsageError(f"Unknown split {split!r}; choose from {', '.join(SPLITS)}.")
     if name.startswith("folder:"):
-        loader = importlib.import_module("medssl.data.folder").folder
-        options = {"path": name.removeprefix("folder:"), **options}
+        folder = importlib.import_module("medssl.data.folder").folder
+        loader = functools.partial(folder, path=name.removeprefix("folder:"))
     else:
         loader = _loader(name)
     _check_options(name, loader, options)
@@ -97,6 +100,51 @@ def check_name(name: str) -> str:
 
 def _check_options(name: str, loader, options: dict) -> None:
     known = [key for key in inspect.signature(loader).parameters if key not in ("split", "path")]
-    unknown = sorted(set(options) - set(known) - {"path"})
+    unknown = sorted(set(options) - set(known))
     if unknown:
         raise UsageError(f"{name}: unknown option {', '.join(unknown)}; it takes {', '.join(known)}.")
+
+
+def locate(name: str) -> Path | None:
+    """Return where the file of a real source lies, or None when it is missing or the source is generated.
+
+    $MEDSSL_DATA and its sub-folders are searched first, then the user's cache.
+    """
+    if _generated(name):
+        return None
+    return _store.locate(_store.source_file(name))
+
+
+def fetch(name: str, echo=None) -> Path:
+    """Download the file of a real source into the user's cache, unless it is already there.
+
+    Parameters
+    ----------
+    name : str
+        One of `available()` that is not generated.
+    echo : callable or None
+        Receives one line with size and licence before the download; None writes it to stderr.
+
+    Returns
+    -------
+    Path
+        The file, its MD5 checked.
+
+    Raises
+    ------
+    UsageError
+        The source is generated, so there is nothing to fetch.
+    DataError
+        No plain address exists (the text holds the manual steps), or the hash is wrong.
+    RunError
+        The network or the disk failed.
+    """
+    if _generated(name):
+        raise UsageError(f"{name} is generated on the spot: there is nothing to fetch.")
+    from medssl.data._download import fetch_file
+
+    return fetch_file(_store.source_file(name), echo)
+
+
+def _generated(name: str) -> bool:
+    return check_name(name).startswith("phantom_")

@@ -150,16 +150,17 @@ def _remember(passed: dict) -> None:
         return
 
 
-def read_arrays(path: Path, keys: tuple[str, ...]) -> list[np.ndarray]:
-    """Read the named arrays of an npz file; pickled content, damage and absence raise `DataError`."""
+def read_arrays(path: Path, keys: tuple[str, ...], optional: tuple[str, ...] = ()) -> list:
+    """Return the named arrays of an npz file, None for an absent optional one.
+
+    Pickled content, damage and absence raise `DataError`.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             missing = [key for key in keys if key not in archive.files]
             if missing:
-                raise DataError(
-                    f"{path}: no array {', '.join(missing)}; it holds {', '.join(archive.files)}."
-                )
-            return [archive[key] for key in keys]
+                raise DataError(f"{path}: no array {', '.join(missing)}; found {', '.join(archive.files)}.")
+            return [archive[key] if key in archive.files else None for key in (*keys, *optional)]
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, AttributeError) as error:
         reason = "pickled arrays are refused" if "allow_pickle" in str(error) else f"{error}"
         raise DataError(f"{path}: not a whole npz file ({reason}). Use an intact copy.") from error
