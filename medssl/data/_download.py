@@ -17,7 +17,7 @@ __all__ = ["fetch_file"]
 ATTEMPTS = 3
 PAUSE = 2.0  # seconds before another attempt
 TIMEOUT = 30.0  # seconds without an answer
-_CHUNK = 1 << 16
+_CHUNK = 1 << 12  # bytes; what a cut connection loses at most
 
 
 def fetch_file(source: SourceFile, echo=None) -> Path:

@@ -6,7 +6,6 @@ import os
 import zipfile
 import zlib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,18 @@ import platformdirs
 from medssl.errors import DataError, MedsslError
 from medssl.files import write_json
 
-__all__ = ["CARDS", "SourceFile", "cache_folder", "check_hash", "locate", "read_arrays", "source_file"]
+__all__ = [
+    "CARDS",
+    "SourceFile",
+    "cache_folder",
+    "card_path",
+    "check_hash",
+    "locate",
+    "read_arrays",
+    "read_split",
+    "require",
+    "source_file",
+]
 
 CARDS = Path(__file__).parent / "cards"
 
@@ -54,10 +64,9 @@ class SourceFile:
     manual: str
 
 
-@cache
 def source_file(name: str) -> SourceFile:
     """Return the file facts of a real source, read from its card."""
-    card = json.loads((CARDS / f"{name}.json").read_text(encoding="utf-8"))
+    card = json.loads(card_path(name).read_text(encoding="utf-8"))
     facts = card["file"]
     return SourceFile(
         name=name,
@@ -69,6 +78,11 @@ def source_file(name: str) -> SourceFile:
         url=facts["url"],
         manual=facts["manual"],
     )
+
+
+def card_path(name: str) -> Path:
+    """Return the JSON file of a source's card."""
+    return CARDS / f"{name}.json"
 
 
 def cache_folder() -> Path:
@@ -124,8 +138,8 @@ def check_hash(source: SourceFile, path: Path) -> None:
     if found != source.md5:
         raise DataError(
             f"{path}: not the file that the card of {source.name} names: md5 {found}, {state.st_size} bytes; "
-            f"expected {source.md5}, {source.bytes} bytes. Replace it (`medssl data fetch {source.name}`), "
-            "or load it with verify=False if you converted it yourself."
+            f"expected {source.md5}, {source.bytes} bytes. Move it away and run "
+            f"`medssl data fetch {source.name}`, or load it with verify=False if you converted it yourself."
         )
     _remember({**passed, str(path.resolve()): stamp})
 
@@ -156,12 +170,12 @@ def read_arrays(path: Path, keys: tuple[str, ...], optional: tuple[str, ...] = (
     Pickled content, damage and absence raise `DataError`.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             missing = [key for key in keys if key not in archive.files]
             if missing:
                 raise DataError(f"{path}: no array {', '.join(missing)}; found {', '.join(archive.files)}.")
             return [archive[key] if key in archive.files else None for key in (*keys, *optional)]
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, AttributeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, TypeError) as error:
         reason = "pickled arrays are refused" if "allow_pickle" in str(error) else f"{error}"
         raise DataError(f"{path}: not a whole npz file ({reason}). Use an intact copy.") from error
 

@@ -14,6 +14,7 @@ Counts at 0.95 and 0.995 are kept beside it so that a reader can see how much ha
 """
 
 import hashlib
+import math
 from dataclasses import asdict, dataclass
 from itertools import combinations_with_replacement
 
@@ -137,11 +138,6 @@ def audit_splits(splits: list[ImageDataset]) -> Audit:
     ----------
     splits : list of ImageDataset
         The splits of one source, in order; an empty split is allowed.
-
-    Returns
-    -------
-    Audit
-        Counts only: no image is changed or removed.
     """
     prints = [_prints(part) for part in splits]
     pairs = combinations_with_replacement(prints, 2)
@@ -188,7 +184,7 @@ def thumbnails(images: np.ndarray, cells: int = CELLS) -> np.ndarray:
     small = np.empty((len(images), *(min(cells, size) for size in images.shape[1:])), dtype=np.float32)
     for start in range(0, len(images), _BLOCK):  # a block at a time: float copies are eight times larger
         small[start : start + _BLOCK] = _area_means(images[start : start + _BLOCK], cells)
-    flat = small.reshape(len(images), -1)  # [n, cells]
+    flat = small.reshape(len(images), math.prod(small.shape[1:]))  # [n, cells]
     flat -= flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     return np.divide(flat, length, out=np.zeros_like(flat), where=length > 1e-3)
@@ -288,8 +284,8 @@ def _imbalance(counts: list[int]) -> float | None:
 
 
 def _constant(images: np.ndarray) -> int:
-    flat = images.reshape(len(images), -1)
-    return int((flat.min(axis=1, initial=255) == flat.max(axis=1, initial=0)).sum())
+    pixels = tuple(range(1, images.ndim))
+    return int((images.min(axis=pixels) == images.max(axis=pixels)).sum())
 
 
 def _shared_groups(splits: list[ImageDataset]) -> int:

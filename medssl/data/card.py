@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 
 from medssl.data import SPLITS, check_name, load
-from medssl.data._store import CARDS
+from medssl.data._store import card_path
 from medssl.data.audit import Audit, audit_splits
 from medssl.errors import DataError
 from medssl.files import write_json
@@ -80,7 +80,7 @@ def read_card(name: str) -> Card:
     >>> read_card("breastmnist").licence["name"]
     'CC BY 4.0'
     """
-    path = CARDS / f"{check_name(name)}.json"
+    path = card_path(check_name(name))
     values = json.loads(path.read_text(encoding="utf-8"))
     known = {field.name for field in fields(Card)}
     if set(values) != known:
@@ -104,18 +104,23 @@ def refresh(name: str, **options) -> Card:
     Card
         The card as written.
     """
-    path = CARDS / f"{check_name(name)}.json"
+    path = card_path(check_name(name))
     values = json.loads(path.read_text(encoding="utf-8"))
     write_json(path, {**values, **measured(name, **options)})
     return read_card(name)
 
 
 def measured(name: str, **options) -> dict:
-    """Return ``splits`` and ``audit`` as they are in the files now."""
+    """Return ``classes``, ``splits`` and ``audit`` as they are in the files now."""
     parts = [load(name, split, **options) for split in SPLITS]
     audit = audit_splits(parts)
     splits = {split: {"n": audit.n[split], "class_counts": audit.class_counts[split]} for split in SPLITS}
-    return {"splits": splits, "audit": json.loads(json.dumps({**audit.to_dict(), "options": options}))}
+    classes = list(parts[0].classes)
+    return {
+        "classes": classes,
+        "splits": splits,
+        "audit": json.loads(json.dumps({**audit.to_dict(), "options": options})),
+    }
 
 
 def leakage_found(audit: Audit | dict) -> list[str]:
