@@ -15,7 +15,7 @@ from medssl.data._store import read_split
 from medssl.data.medmnist import one_column
 from medssl.errors import DataError
 
-__all__ = ["MEAN_SLICES", "block_ids", "brain_tumour_64", "brain_tumour_128"]
+__all__ = ["MEAN_SLICES", "block_ids", "brain_tumour_64", "brain_tumour_128", "slice_numbers"]
 
 _CLASSES = ("meningioma", "glioma", "pituitary")
 
@@ -36,11 +36,12 @@ def brain_tumour_128(split: str = "train", *, download: bool = False, verify: bo
 def _load(name: str, split: str, download: bool, verify: bool) -> ImageDataset:
     images, labels, files = read_split(name, split, ("files",), download=download, verify=verify)
     labels = one_column(name, split, labels)
-    groups = block_ids(_numbers(name, files), labels)
+    groups = block_ids(slice_numbers(name, files), labels)
     return ImageDataset(name, "mri", split, images, labels, _CLASSES, groups)
 
 
-def _numbers(name: str, files: np.ndarray) -> np.ndarray:
+def slice_numbers(name: str, files: np.ndarray) -> np.ndarray:
+    """Return the original slice number of each file, its name without the suffix; shape [n]."""
     try:
         return np.array([int(PurePosixPath(str(file)).stem) for file in files], dtype=np.int64)
     except ValueError as error:
