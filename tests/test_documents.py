@@ -183,6 +183,13 @@ def test_the_readme_names_the_two_commands():
     assert {"make book", "make test"} <= set(re.findall(r"^make \w+", read(ROOT / "README.md"), re.MULTILINE))
 
 
+def test_the_python_example_of_the_readme_runs(capsys):
+    """The example under "From Python" runs as printed."""
+    (example,) = re.findall(r"^```python\n(.*?)^```", read(ROOT / "README.md"), re.MULTILINE | re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    assert "pi_low" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("path", DOCUMENTS[:2], ids=name_of)
 def test_make_targets_exist(path):
     """A document names only targets that the Makefile has."""
