@@ -1,4 +1,4 @@
-"""What the four generated sources share: seeds, patients, smooth random fields and ellipses.
+"""What the four generated sources share: patients, labels and random streams.
 
 Images are drawn in chunks of fixed size, each with its own random streams that depend on the source, the
 seed, the split and the chunk number alone.
@@ -7,28 +7,14 @@ Image i is therefore the same whatever the number of images, and splits share no
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from medssl.data._dataset import MODALITIES, SPLITS, ImageDataset
+from medssl.data._shapes import smooth_field
 from medssl.errors import UsageError
 
-__all__ = [
-    "CHUNK",
-    "Cases",
-    "area_mean",
-    "cases_of",
-    "check_request",
-    "ellipse_level",
-    "generate",
-    "inside",
-    "oversampling",
-    "pixel_axis",
-    "smooth_field",
-    "to_uint8",
-    "windowed",
-]
+__all__ = ["CHUNK", "Cases", "cases_of", "check_request", "generate"]
 
 CHUNK = 32  # images drawn together
 LARGEST_GROUP = 3  # images of one patient
@@ -158,141 +144,3 @@ def generate(
     labels = np.concatenate([cases.labels for cases in chunks])
     groups = np.concatenate([cases.groups for cases in chunks])
     return ImageDataset(name, modality, split, images[:n].copy(), labels[:n], classes, groups[:n])
-
-
-def oversampling(size: int) -> int:
-    """Return how many fine samples a side of a pixel is drawn with: 3 at 28 pixels, 2 at 64."""
-    return max(1, min(3, 128 // size))
-
-
-def pixel_axis(size: int, half_width: float) -> np.ndarray:
-    """Return pixel centres of an axis from -half_width to half_width, shape [size].
-
-    Examples
-    --------
-    >>> [float(centre) for centre in pixel_axis(4, 2.0)]
-    [-1.5, -0.5, 0.5, 1.5]
-    """
-    return ((np.arange(size, dtype=np.float32) + 0.5) * 2 / size - 1) * np.float32(half_width)
-
-
-def area_mean(fine: np.ndarray, factor: int) -> np.ndarray:
-    """Average blocks of factor x factor fine samples into pixels.
-
-    Examples
-    --------
-    >>> area_mean(np.arange(16.0).reshape(1, 4, 4), 2).tolist()
-    [[[2.5, 4.5], [10.5, 12.5]]]
-    """
-    count, height, width = fine.shape
-    blocks = fine.reshape(count, height // factor, factor, width // factor, factor)
-    return blocks.mean(axis=(2, 4))
-
-
-@cache
-def _bumps(size: int, length: float) -> np.ndarray:
-    """Gaussian bumps that turn independent knots into a smooth unit-variance line, [size, knots]."""
-    knots = np.arange(-3 * length, 1 + 3 * length, length / 1.5)
-    positions = (np.arange(size) + 0.5) / size
-    weights = np.exp(-0.5 * ((positions[:, None] - knots) / (0.7 * length)) ** 2)
-    return (weights / np.linalg.norm(weights, axis=1, keepdims=True)).astype(np.float32)
-
-
-def smooth_field(generator: np.random.Generator, count: int, size: int, length: float) -> np.ndarray:
-    """Draw Gaussian random fields of mean 0 and variance 1.
-
-    Parameters
-    ----------
-    generator : Generator
-        Source of the random knots.
-    count, size : int
-        Number of fields and their side.
-    length : float
-        Correlation length as a fraction of the side; the standard deviation of the Gaussian
-        autocorrelation is about `length`.
-
-    Returns
-    -------
-    ndarray of float32, shape [count, size, size]
-
-    Examples
-    --------
-    >>> smooth_field(np.random.default_rng(0), 2, 8, 0.3).shape
-    (2, 8, 8)
-    """
-    weights = _bumps(size, length)
-    knots = generator.standard_normal((count, weights.shape[1], weights.shape[1]), dtype=np.float32)
-    return weights @ knots @ weights.T
-
-
-def ellipse_level(x, y, centre_x, centre_y, radius_x, radius_y, angle=0.0) -> np.ndarray:
-    """Return the squared elliptic radius of each point: below 1 inside, 1 on the edge.
-
-    Parameters
-    ----------
-    x, y : ndarray
-        Coordinates that broadcast to [count, height, width].
-    centre_x, centre_y, radius_x, radius_y, angle : ndarray of shape [count], or float
-        Ellipses in the unit of `x`; `angle` in radians turns the first axis towards +y.
-
-    Returns
-    -------
-    ndarray of float32, shape [count, height, width]
-
-    Examples
-    --------
-    >>> ellipse_level(np.array([[[0.0, 2.0]]]), np.zeros((1, 1, 1)), 0.0, 0.0, 2.0, 1.0).tolist()
-    [[[0.0, 1.0]]]
-    """
-    column = [
-        np.asarray(value, np.float32).reshape(-1, 1, 1)
-        for value in (centre_x, centre_y, radius_x, radius_y, np.cos(angle), np.sin(angle))
-    ]
-    centre_x, centre_y, radius_x, radius_y, cosine, sine = column
-    along_x, along_y = cosine / radius_x, sine / radius_x
-    across_x, across_y = -sine / radius_y, cosine / radius_y
-    moved_x, moved_y = x - centre_x, y - centre_y
-    return (moved_x * along_x + moved_y * along_y) ** 2 + (moved_x * across_x + moved_y * across_y) ** 2
-
-
-def inside(level: np.ndarray, softness: float) -> np.ndarray:
-    """Turn squared elliptic radii into membership 0..1 with a linear edge.
-
-    Parameters
-    ----------
-    level : ndarray
-        From `ellipse_level`, or any function of that form.
-    softness : float
-        Width of the edge as a fraction of the radius.
-
-    Examples
-    --------
-    >>> inside(np.array([0.0, 1.0, 4.0]), 0.1).tolist()
-    [1.0, 0.5, 0.0]
-    """
-    return np.clip((1 - np.sqrt(np.maximum(level, 0))) / softness + 0.5, 0, 1)
-
-
-def windowed(values: np.ndarray, low, high) -> np.ndarray:
-    """Map values linearly so that low becomes 0 and high becomes 1, and clip.
-
-    `low` and `high` are floats or arrays of shape [count].
-
-    Examples
-    --------
-    >>> windowed(np.array([[[-200.0, 50.0, 500.0]]]), -100.0, 200.0).tolist()
-    [[[0.0, 0.5, 1.0]]]
-    """
-    low, high = (np.asarray(edge, np.float32).reshape(-1, 1, 1) for edge in (low, high))
-    return np.clip((values - low) / (high - low), 0, 1)
-
-
-def to_uint8(fraction: np.ndarray) -> np.ndarray:
-    """Round values in 0..1 to 0..255; values outside are clipped.
-
-    Examples
-    --------
-    >>> to_uint8(np.array([-1.0, 0.5, 2.0])).tolist()
-    [0, 128, 255]
-    """
-    return np.rint(np.clip(fraction, 0, 1) * 255).astype(np.uint8)

@@ -7,18 +7,20 @@ Every organ is an ellipsoid or a tube, so that each ray's path through it is kno
 import numpy as np
 
 from medssl.data._dataset import ImageDataset
-from medssl.data._phantom import (
-    Cases,
+from medssl.data._phantom import Cases, generate
+from medssl.data._shapes import (
     area_mean,
-    ellipse_level,
-    generate,
+    chord_length,
+    counted_absorption,
+    overlap_length,
     oversampling,
     pixel_axis,
+    ray_interval,
     to_uint8,
     windowed,
 )
 
-__all__ = ["chord_length", "overlap_length", "phantom_xray", "ray_interval", "transmitted", "tube_chord"]
+__all__ = ["phantom_xray", "tube_chord"]
 
 CLASSES = ("normal", "opacity")
 HALF_FILM = 16.5  # cm
@@ -48,7 +50,7 @@ def phantom_xray(
     seed : int
         Images are a function of seed, split and index.
     difficulty : float
-        0: obvious opacities; 1: hardly any contrast.
+        0: large, obvious opacities; 1: next to no contrast.
     prevalence : float
         Probability that a patient has opacities.
 
@@ -87,39 +89,6 @@ def phantom_xray(
     )
 
 
-def ray_interval(x, y, centre, radii, angle=0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return where rays along z enter and leave ellipsoids; a ray that misses has an empty interval.
-
-    Parameters
-    ----------
-    x, y : ndarray
-        Ray positions in cm, broadcast to [count, height, width].
-    centre, radii : sequence of three
-        Values along x, y and z in cm, each a float or an array [count].
-    angle : float or ndarray [count]
-        Rotation about z in radians.
-
-    Returns
-    -------
-    near, far : ndarray of float32, shape [count, height, width]
-        far - near = 2 rz sqrt(1 - q), q being the squared elliptic radius of the ray.
-    """
-    level = ellipse_level(x, y, centre[0], centre[1], radii[0], radii[1], angle)
-    middle, depth = (np.asarray(value, np.float32).reshape(-1, 1, 1) for value in (centre[2], radii[2]))
-    half = depth * np.sqrt(np.maximum(1 - level, 0))
-    return middle - half, middle + half
-
-
-def chord_length(interval) -> np.ndarray:
-    """Return the path of each ray inside a body in cm, [count, height, width]."""
-    return interval[1] - interval[0]
-
-
-def overlap_length(first, second) -> np.ndarray:
-    """Return the path of each ray inside both of two bodies in cm, [count, height, width]."""
-    return np.maximum(np.minimum(first[1], second[1]) - np.maximum(first[0], second[0]), 0)
-
-
 def tube_chord(distance, radius, steepness=1.0) -> np.ndarray:
     """Return the path of rays through a straight tube.
 
@@ -140,11 +109,6 @@ def tube_chord(distance, radius, steepness=1.0) -> np.ndarray:
     return 2 * np.sqrt(np.maximum(np.square(radius) - np.square(distance), 0)) * steepness
 
 
-def transmitted(generator: np.random.Generator, absorbed: np.ndarray, photons) -> np.ndarray:
-    """Draw the photons that arrive behind an absorption line integral (Poisson around I0 exp(-p))."""
-    return generator.poisson(photons * np.exp(-absorbed)).astype(np.float32)
-
-
 def _render(cases: Cases, size: int, difficulty: float) -> np.ndarray:
     factor = oversampling(size)
     x, y = _pose(cases, size * factor)
@@ -153,8 +117,7 @@ def _render(cases: Cases, size: int, difficulty: float) -> np.ndarray:
     photons = np.exp(cases.image_value(np.log(3e3), np.log(4e4)))[:, None, None]
     display = _display_settings(cases)
     primary = area_mean(np.exp(-absorbed), factor)  # a pixel counts photons, so intensities are averaged
-    counts = cases.imaging.poisson(photons * primary)
-    return _display(np.log(photons / np.maximum(counts, 1)), *display)
+    return _display(counted_absorption(cases.imaging, primary, photons), *display)
 
 
 def _pose(cases: Cases, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -231,7 +194,9 @@ class _Thorax:
     def _breasts(self) -> np.ndarray:
         draw = self.cases.patient_value
         thickness, drop = draw(-2.0, 3.5).clip(0), draw(4.0, 7.0)
-        return sum(chord_length(self._body(side * 8.0, drop, 10.0, 6.0, 5.0, thickness / 2)) for side in (-1, 1))
+        return sum(
+            chord_length(self._body(side * 8.0, drop, 10.0, 6.0, 5.0, thickness / 2)) for side in (-1, 1)
+        )
 
     def _aerated(self) -> np.ndarray:
         """Path in lung left free by heart, mediastinum and domes; where two of these overlap in one ray
@@ -265,7 +230,9 @@ class _Thorax:
         top, mineral = draw(-14.5, -13.0), draw(0.35, 0.65)
         spacing, drop, top = (value[:, None, None] for value in (spacing, drop, top))
         # The cage is an ellipse seen from above and narrower at the top; u is the sine of the rib's angle.
-        half_width = 13.0 * self.width[:, None, None] * np.sqrt(np.clip(1 - ((self.y - 6.0) / 26.0) ** 2, 0.2, 1))
+        half_width = (
+            13.0 * self.width[:, None, None] * np.sqrt(np.clip(1 - ((self.y - 6.0) / 26.0) ** 2, 0.2, 1))
+        )
         u = np.minimum(np.abs(self.x) / half_width, 0.999)
         turned = np.arcsin(u)
         back = self._rib_row(top + drop * 0.5 * turned, spacing, radius, u, turned > 0.12)
@@ -289,15 +256,15 @@ class _Thorax:
     def opacities(self, difficulty: float) -> np.ndarray:
         """Return what opacities add to the line integral; 0 where the label is 0.
 
-        Difficulty makes them fainter (1 - d^2), smaller (from 2.2 to 0.6 times) and fewer (of three).
+        Difficulty makes them fainter (1 - 0.97 d^2), smaller (from 2.2 to 0.7 times) and fewer (of three).
         """
         cases, draw = self.cases, self.cases.lesion_value
         texture = 1 + 0.35 * cases.lesion_field(self.x.shape[-1], 0.06)
         path = np.zeros_like(self.x)
         for fewest in (0.0, 0.6, 0.9):
             present = draw(0.0, 1.0) >= fewest * min(1.0, 2 * difficulty)
-            path = np.maximum(path, present[:, None, None] * self._opacity(2.2 - 1.6 * difficulty**0.6))
-        contrast = cases.labels * draw(0.7, 1.0) * (1 - difficulty**2)
+            path = np.maximum(path, present[:, None, None] * self._opacity(2.2 - 1.5 * difficulty**0.6))
+        contrast = cases.labels * draw(0.7, 1.0) * (1 - 0.97 * difficulty**2)
         return (SOFT - LUNG) * contrast[:, None, None] * texture.clip(0.2) * path
 
     def _opacity(self, scale: float) -> np.ndarray:
