@@ -144,11 +144,11 @@ def _tree(path: Path) -> ast.Module:
 
 
 def _data_files(folder: Path) -> Iterator[Path]:
-    """Every file of a package that is no Python source, in folders that are no packages themselves."""
+    """Yield a package's own files but source and style sheets; subfolders count unless they are packages."""
     for path in folder.iterdir():
         if path.name.startswith((".", "__pycache__")):
             continue
         if path.is_dir() and not (path / "__init__.py").exists() and not list(path.glob("*.py")):
             yield from _data_files(path)
-        elif path.is_file() and path.suffix not in {".py", ".pyc"}:
+        elif path.is_file() and path.suffix not in {".py", ".pyc", ".css"}:
             yield path

@@ -22,8 +22,8 @@ _LOADED_BY_STYLE = re.compile(r"""(?:@import\s+|url\()\s*["']?((?:https?:)?//[^"
 
 
 def setup(app):
-    """Remove the scripts of sphinx-thebe, which would be fetched from another host, from every page."""
-    app.connect("html-page-context", _without_thebe, priority=950)
+    """Silence sphinx-thebe, which jupyter-book adds: its script would come from another host."""
+    app.connect("config-inited", _without_thebe)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -65,13 +65,8 @@ def check_offline(html: Path) -> None:
         raise RunError("the book must work without a network, but\n" + "\n".join(found[:10]) + more)
 
 
-def _without_thebe(app, pagename, templatename, context, doctree) -> None:
-    for kind in ("script_files", "css_files"):
-        if kind in context:
-            context[kind] = [each for each in context[kind] if "thebe" not in str(_name(each)).lower()]
-
-
-def _name(asset) -> str:
-    """Return an asset's address and body: sphinx-thebe also adds inline scripts."""
-    body = getattr(asset, "attributes", {}).get("body") or ""
-    return f"{getattr(asset, 'filename', asset)} {body}"
+def _without_thebe(app, config) -> None:
+    """Disconnect every handler of sphinx-thebe before the first one is called, and drop its style."""
+    app.registry.css_files = [each for each in app.registry.css_files if "thebe" not in each[0]]
+    for listeners in app.events.listeners.values():
+        listeners[:] = [each for each in listeners if not each.handler.__module__.startswith("sphinx_thebe")]

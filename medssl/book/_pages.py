@@ -26,8 +26,8 @@ class ResultRole(SphinxRole):
         except LookupError as problem:
             _LOG.warning("%s", problem.args[0], location=self.get_location(), type="medssl", subtype="result")
             return [nodes.strong(text=f"[{self.text}]")], []
-        inner = nodes.inline(self.rawtext, entry["text"], classes=["medssl-result"])
-        return [_link_to_label(self.env, entry["source"], inner)], []
+        link = _link_to_label(self.env, entry["source"], nodes.inline(self.rawtext, entry["text"]))
+        return [nodes.inline("", "", link, classes=["medssl-result"])], []
 
 
 class FactRole(SphinxRole):

@@ -148,7 +148,7 @@ def device_kind() -> str:
 def _relative(pattern: str) -> str:
     plain = pattern.removeprefix(_DATA_PREFIX)
     if Path(plain).is_absolute() or ".." in Path(plain).parts:
-        raise UsageError(f"declared_data: {pattern!r} leaves the repository; write a relative pattern")
+        raise UsageError(f"declared_data: {pattern!r} leaves its folder; write a relative pattern")
     return plain
 
 

@@ -46,14 +46,14 @@ def make_stage(root: Path, stage: Path, contents: Contents, products: dict[Chapt
 
 
 def check_prose(root: Path, contents: Contents) -> None:
-    """Raise when the narrative page of a modality holds a number that somebody typed.
+    """Raise when the narrative page beside a notebook, in a folder of their own, holds a typed number.
 
     Raises
     ------
     RunError
         Lists page, line and number of each.
     """
-    folders = {chapter.source.parent for chapter in contents.chapters}
+    folders = {chapter.source.parent for chapter in contents.chapters if "/" in chapter.name}
     pages = [page for page in contents.pages if (root / page).parent in folders]
     problems = [
         f'{page.as_posix()}, line {each.line}: {each.number} in "{each.context}"'
