@@ -14,19 +14,28 @@ Counts at 0.95 and 0.995 are kept beside it so that a reader can see how much ha
 """
 
 import hashlib
-import math
 from dataclasses import asdict, dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
 
 from medssl.data import SPLITS, ImageDataset, load
+from medssl.data._thumbnails import thumbnails
 
-__all__ = ["THRESHOLD", "THRESHOLDS", "Audit", "Overlap", "audit_source", "audit_splits", "thumbnails"]
+__all__ = [
+    "THRESHOLD",
+    "THRESHOLDS",
+    "Audit",
+    "Overlap",
+    "audit_source",
+    "audit_splits",
+    "class_counts",
+    "matched",
+    "thumbnails",
+]
 
 THRESHOLD = 0.98
 THRESHOLDS = (0.95, 0.98, 0.995)
-CELLS = 14
 _BLOCK = 2048
 _EXAMPLES = 5
 
@@ -159,45 +168,32 @@ def class_counts(part: ImageDataset) -> list[int]:
     return np.bincount(part.labels.reshape(-1), minlength=len(part.classes)).tolist()
 
 
-def thumbnails(images: np.ndarray, cells: int = CELLS) -> np.ndarray:
-    """Return area means on a grid, each row centred and of unit length.
+def matched(first: ImageDataset, second: ImageDataset, threshold: float = THRESHOLD) -> np.ndarray:
+    """Return which images of `second` have a near or exact duplicate in `first`.
 
     Parameters
     ----------
-    images : ndarray
-        Shape [n, height, width] or [n, depth, height, width].
-    cells : int
-        Cells an axis; a shorter axis keeps its length.
+    first, second : ImageDataset
+        Two different splits, for example train and test.
+    threshold : float
+        Thumbnail correlation from which two images count as near duplicates.
 
     Returns
     -------
-    ndarray of float32
-        Shape [n, cells**2] (or ``cells**3``); the product of two rows is their Pearson correlation.
-        A constant image gives zeros.
+    ndarray of bool
+        Shape [n of second]; leaving these images out of a test set is a check on how much leakage helps.
 
     Examples
     --------
-    >>> image = np.arange(784, dtype=np.uint8).reshape(1, 28, 28)
-    >>> thumbnails(image).shape
-    (1, 196)
+    >>> train, test = load("phantom_xray", "train", n=4), load("phantom_xray", "test", n=3)
+    >>> matched(train, test, threshold=0.999).tolist()
+    [False, False, False]
     """
-    small = np.empty((len(images), *(min(cells, size) for size in images.shape[1:])), dtype=np.float32)
-    for start in range(0, len(images), _BLOCK):  # a block at a time: float copies are eight times larger
-        small[start : start + _BLOCK] = _area_means(images[start : start + _BLOCK], cells)
-    flat = small.reshape(len(images), math.prod(small.shape[1:]))  # [n, cells]
-    flat -= flat.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(flat, axis=1, keepdims=True)
-    return np.divide(flat, length, out=np.zeros_like(flat), where=length > 1e-3)
-
-
-def _area_means(images: np.ndarray, cells: int) -> np.ndarray:
-    means = images.astype(np.float64)
-    for axis in range(1, images.ndim):
-        size = images.shape[axis]
-        edges = np.linspace(0, size, min(cells, size) + 1).astype(int)
-        shape = [-1 if other == axis else 1 for other in range(images.ndim)]
-        means = np.add.reduceat(means, edges[:-1], axis=axis) / np.diff(edges).reshape(shape)
-    return means
+    prints = _prints(first), _prints(second)
+    best = np.full(len(second), -1.0)
+    for _, column, match in _blocks(*prints):
+        _raise_to(best, column, match.max(axis=0))
+    return (best >= threshold) | np.isin(prints[1].pixels, prints[0].pixels)
 
 
 def _prints(part: ImageDataset) -> _Prints:

@@ -132,6 +132,8 @@ def leakage_found(audit: Audit | dict) -> list[str]:
     'No exact and no near duplicate was found between splits.'
     """
     facts = audit.to_dict() if isinstance(audit, Audit) else audit
+    if not facts:
+        return ["No audit has been made."]
     between = [entry for entry in facts["overlaps"] if entry["first"] != entry["second"]]
     within = [entry for entry in facts["overlaps"] if entry["first"] == entry["second"]]
     found = [
@@ -199,10 +201,8 @@ def _split_table(card: Card) -> str:
 
 
 def _imbalance(card: Card) -> str:
-    ratios = {split: ratio for split, ratio in card.audit["imbalance"].items() if ratio is not None}
-    return (
-        f"Largest over smallest class: {_listed(ratios)}." if ratios else "A class is absent from each split."
-    )
+    ratios = {split: ratio for split, ratio in card.audit.get("imbalance", {}).items() if ratio}
+    return f"Largest over smallest class: {_listed(ratios)}." if ratios else "Class imbalance: not known."
 
 
 def _file(card: Card) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medssl.data import ImageDataset, audit
-from medssl.data.audit import THRESHOLD, audit_source, audit_splits, thumbnails
+from medssl.data.audit import THRESHOLD, audit_source, audit_splits, matched, thumbnails
 
 
 def part(split, images, labels=None, **fields):
@@ -59,6 +59,19 @@ def test_planted_duplicates_and_conflicts_are_counted():
     assert entry.examples == ((7, 3), (9, 5))
     assert THRESHOLD < entry.highest <= 1
     assert found.overlap("train", "train").near_pairs == found.overlap("test", "test").near_pairs == 0
+
+
+@pytest.mark.parametrize("block", [4, 2048])
+def test_matched_images_can_be_left_out(monkeypatch, block):
+    """The mask marks exactly the planted copies, constant exact ones too."""
+    monkeypatch.setattr(audit, "_BLOCK", block)
+    train, test = noise(30), noise(10, 1)
+    test[3], test[5] = train[7], (train[9] * 0.6 + 30).astype(np.uint8)
+    test[8] = train[0] = 50
+    mask = matched(part("train", train), part("test", test))
+    assert np.flatnonzero(mask).tolist() == [3, 5, 8]
+    left = part("test", test[~mask])
+    assert audit_splits([part("train", train), left]).overlap("train", "test").near_pairs == 0
 
 
 def slow_counts(first, second):

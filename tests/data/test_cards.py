@@ -5,7 +5,7 @@ import json
 import pytest
 
 from medssl.data import MODALITIES, SPLITS, _store, available, load
-from medssl.data.audit import audit_source
+from medssl.data.audit import audit_source, matched
 from medssl.data.brain_tumour import slice_numbers
 from medssl.data.card import Card, leakage_found, markdown, measured, read_card, refresh
 from medssl.errors import DataError, UsageError
@@ -81,6 +81,8 @@ def test_the_test_images_of_breastmnist_have_copies_in_train(sources):
     if sources.real:
         assert entry.near_images["0.98"] > 156 / 3
         assert entry.exact_conflicts == 1
+    mask = matched(load("breastmnist", "train"), load("breastmnist", "test"))
+    assert mask.sum() == entry.near_images["0.98"]
 
 
 def test_one_head_of_the_brain_source_is_in_val_and_in_test(sources):
@@ -111,6 +113,11 @@ def test_leakage_names_shared_groups_and_constant_images():
     text = " ".join(leakage_found(audit))
     assert "3 units of independence occur in more than one split" in text
     assert "2 in train" in text
+
+
+def test_a_card_without_an_audit_says_so():
+    """A source that was not audited does not look clean."""
+    assert leakage_found({}) == ["No audit has been made."]
 
 
 @pytest.mark.parametrize("name", available())

@@ -1,5 +1,6 @@
 """Files are found in a stated order, checked before they are trusted, and fetched without leaving halves."""
 
+import errno
 import http.server
 import shutil
 import threading
@@ -288,6 +289,18 @@ def test_a_cache_that_cannot_be_written_is_named(server, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDSSL_CACHE", str(tmp_path / "occupied"))
     with pytest.raises(RunError, match=r"occupied.*cannot write here.*MEDSSL_CACHE"):
         fetch(NAME)
+
+
+def test_a_full_disk_is_named(server, tmp_path, monkeypatch):
+    """Without space the message says how much to free, and no whole-looking file is there."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_download, "_append", full)
+    with pytest.raises(RunError, match=r"No space left on device.*Free .* MB"):
+        fetch(NAME)
+    assert left_over(tmp_path) == []
 
 
 def test_no_network_is_used_unless_it_is_asked_for(server):
