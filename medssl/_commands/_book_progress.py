@@ -18,7 +18,7 @@ class PrintingWatcher(Watcher):
     """
 
     def __init__(self, console: Console | None = None):
-        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = console or Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bars = Progress(*columns, console=self.console, transient=True)
         self._tasks: dict = {}
@@ -33,11 +33,11 @@ class PrintingWatcher(Watcher):
 
     def kept(self, chapter):
         """Say that the chapter is taken from the cache."""
-        self.console.print(f"{chapter}: unchanged, not executed")
+        self._say(f"{chapter}: unchanged, not executed")
 
     def started(self, chapter, reason):
         """Say why the chapter is executed, and begin its bar."""
-        self.console.print(f"{chapter}: executing ({reason})")
+        self._say(f"{chapter}: executing ({reason})")
         self._tasks[chapter] = self._bars.add_task(chapter, total=None)
 
     def cell(self, chapter, number, total):
@@ -49,8 +49,11 @@ class PrintingWatcher(Watcher):
         bar = self._tasks.pop(chapter)
         minutes, seconds = divmod(round(self._bars.tasks[bar].elapsed or 0), 60)
         self._bars.remove_task(bar)
-        self.console.print(f"{chapter}: executed in {minutes} min {seconds} s")
+        self._say(f"{chapter}: executed in {minutes} min {seconds} s")
 
     def rendering(self):
         """Say that the pages are being made."""
-        self.console.print("rendering the pages")
+        self._say("rendering the pages")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)

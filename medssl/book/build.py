@@ -10,7 +10,7 @@ from pathlib import Path
 from medssl.book import cache, parameters
 from medssl.book._toc import Contents, read_contents
 from medssl.book.execute import PROFILES, Chapter, Task, execute, look_up
-from medssl.book.render import render, set_aside
+from medssl.book.render import is_current, render, set_aside
 from medssl.book.stage import check_prose, make_stage
 from medssl.errors import RunError, UsageError
 
@@ -115,8 +115,10 @@ def build_book(request: Request, watcher: Watcher | None = None) -> Built:
             check_prose(request.root, contents)
             products, executed = _execute_all(request, tasks, watcher)
             make_stage(request.root, build / "stage", contents, products)
-            watcher.rendering()
-            rendered = render(build / "stage", build, request.force)
+            rendered = request.force or not is_current(build / "stage", build)
+            if rendered:
+                watcher.rendering()
+                render(build / "stage", build)
         except RunError:
             set_aside(build)
             raise

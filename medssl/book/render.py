@@ -12,18 +12,24 @@ from medssl.book.stage import digest
 from medssl.errors import RunError
 from medssl.files import write_text
 
-__all__ = ["render", "set_aside"]
+__all__ = ["is_current", "render", "set_aside"]
 
 _STAMP = "html.stamp"
 _COMMAND = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
 
 
-def render(stage: Path, build: Path, force: bool = False) -> bool:
-    """Render `stage` to ``html`` below `build`, unless that is what it holds already.
+def is_current(stage: Path, build: Path) -> bool:
+    """Whether ``html`` below `build` is what rendering `stage` would give."""
+    stamp = build / _STAMP
+    return (build / "html").is_dir() and stamp.is_file() and stamp.read_text() == _state(stage)
+
+
+def render(stage: Path, build: Path) -> None:
+    """Render `stage` to ``html`` below `build`.
 
     Every rendering starts from nothing: an incremental one would pass over a warning of a page that it
     does not read again.
-    The finished book replaces the former one in one step.
+    The finished book then takes the place of the former one.
 
     Parameters
     ----------
@@ -31,13 +37,6 @@ def render(stage: Path, build: Path, force: bool = False) -> bool:
         What `medssl.book.stage.make_stage` made.
     build : Path
         The folder of build products.
-    force : bool
-        Render even if nothing has changed.
-
-    Returns
-    -------
-    bool
-        False when the rendered book was up to date.
 
     Raises
     ------
@@ -45,20 +44,17 @@ def render(stage: Path, build: Path, force: bool = False) -> bool:
         Sphinx warned or failed, or a page loads something from another host; there is no ``html`` then.
     """
     html, stamp = build / "html", build / _STAMP
-    state = digest(stage, *sorted(Path(__file__).parent.glob("*.py")))
-    if not force and html.is_dir() and stamp.is_file() and stamp.read_text() == state:
-        return False
     stamp.unlink(missing_ok=True)
     output = build / "render"
     shutil.rmtree(output, ignore_errors=True)
     _jupyter_book(stage, output, build / "jupyter-book.log")
     fresh = output / "_build" / "html"
     check_offline(fresh)
-    shutil.rmtree(html, ignore_errors=True)
+    if html.exists():
+        os.replace(html, output / "former")
     os.replace(fresh, html)
     shutil.rmtree(output)
-    write_text(stamp, state)
-    return True
+    write_text(stamp, _state(stage))
 
 
 def set_aside(build: Path) -> None:
@@ -67,6 +63,12 @@ def set_aside(build: Path) -> None:
     if (build / "html").is_dir():
         shutil.rmtree(build / "html-previous", ignore_errors=True)
         os.replace(build / "html", build / "html-previous")
+
+
+def _state(stage: Path) -> str:
+    """Return a hash of what is rendered and of the code that renders it."""
+    code = [Path(__file__).parent / name for name in ("_offline.py", "_pages.py", "render.py")]
+    return digest(stage, *code)
 
 
 def _jupyter_book(stage: Path, output: Path, log: Path) -> None:

@@ -83,7 +83,7 @@ def _add_product(root: Path, stage: Path, chapter: Chapter, folder: Path) -> Non
     _copy(folder / chapter.notebook_name, target)
     if (folder / "results.json").is_file():
         _copy(folder / "results.json", stage / "results" / f"{chapter.name}.json")
-    for figure in sorted((folder / "figures").iterdir()):
+    for figure in sorted((folder / "figures").glob("[!.]*")):
         published = stage / "published" / "figures" / figure.name
         if published.exists():
             raise UsageError(f"{chapter.name}: figure {figure.name!r} is made by another chapter too")
