@@ -1,0 +1,18 @@
+"""The controlled comparison: cells as data, one record a cell, a runner that never repeats itself."""
+
+from medssl.experiments.cell import Cell
+from medssl.experiments.grids import GRIDS, grid
+from medssl.experiments.records import find_records, load_records, record_path, to_table
+from medssl.experiments.runner import plan, run_grid
+
+__all__ = [
+    "GRIDS",
+    "Cell",
+    "find_records",
+    "grid",
+    "load_records",
+    "plan",
+    "record_path",
+    "run_grid",
+    "to_table",
+]

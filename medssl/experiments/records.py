@@ -1,0 +1,185 @@
+"""Records: one small text file a cell, with everything needed to trust and repeat it."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from medssl.errors import DataError
+from medssl.evaluation import METRICS, paired_bootstrap, scores
+from medssl.experiments import provenance
+from medssl.experiments.arms import label_rows, load_split, read_arm
+from medssl.experiments.cell import Cell, digest
+from medssl.files import read_json, write_json
+from medssl.training.checkpoint import load_checkpoint
+from medssl.training.tensors import pick_device
+
+__all__ = ["Record", "find_records", "load_records", "record_path", "to_table", "write_record"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Arm(_Strict):
+    """One arm: its chosen learning rate, how it was chosen, its test scores."""
+
+    learning_rate: float = Field(gt=0)
+    held_out_log_loss: dict[str, float]
+    minutes: float = Field(ge=0)
+    steps: int = Field(gt=0)
+    final_training_loss: float
+    threads: int = Field(gt=0)
+    scores: dict[str, float]
+
+
+class Gain(_Strict):
+    """A paired gain with the bootstrap over test cases."""
+
+    value: float = Field(ge=-1, le=1)
+    standard_error: float = Field(ge=0)
+    ci_low: float
+    ci_high: float
+    repeats: int = Field(gt=1)
+
+
+class Record(_Strict):
+    """The whole record, as it stands in the file."""
+
+    record_id: str
+    schema_version: int = 1
+    finished: str
+    cell: dict[str, Any]
+    modality: str
+    n_labelled: int = Field(gt=0)
+    n_unlabelled: int = Field(gt=0)
+    n_test: int = Field(gt=1)
+    class_counts: list[int]
+    subset_sha256: str
+    ssl: Arm
+    comparator: Arm
+    gain: dict[str, Gain]
+    pretraining: dict[str, Any]
+    code_sha256: str
+    data_sha256: str
+    commit: str
+    versions: dict[str, str]
+    device: dict[str, Any]
+
+
+def record_path(cell: Cell, folder: str | Path) -> Path:
+    """Return where the record of `cell` stands below `folder`, whether or not it is there."""
+    return Path(folder) / cell.dataset / f"{cell.record_id}.json"
+
+
+def write_record(cell: Cell, ssl: Path, comparator: Path, encoder: Path, folder: Path, device=None) -> Path:
+    """Score both arms' predictions on the same test cases and write the record atomically."""
+    train, test, rows = load_split(cell, "train"), load_split(cell, "test"), label_rows(cell)
+    arms = {"ssl": read_arm(ssl), "comparator": read_arm(comparator)}
+    pair = (arms["ssl"][0], arms["comparator"][0])
+    record = Record(
+        record_id=cell.record_id,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        cell=cell.to_dict(),
+        modality=train.modality,
+        n_labelled=len(rows),
+        n_unlabelled=len(train),
+        n_test=len(test),
+        class_counts=np.bincount(train.labels[rows], minlength=len(train.classes)).tolist(),
+        subset_sha256=digest(rows.tolist()),
+        **{name: Arm(**about, scores=scores(test.labels, p)) for name, (p, about) in arms.items()},
+        gain={name: _gain(test, pair, name, cell.seed) for name in METRICS},
+        pretraining=_pretraining(encoder),
+        code_sha256=provenance.code_sha256(),
+        data_sha256=provenance.data_sha256(train, load_split(cell, "val"), test),
+        commit=provenance.commit(),
+        versions=provenance.versions(),
+        device=provenance.device_facts(pick_device(device)),
+    )
+    return write_json(record_path(cell, folder), _rounded(record.model_dump()))
+
+
+def _gain(test, pair, metric, seed):
+    gain = paired_bootstrap(test.labels, *pair, metric=metric, seed=seed, groups=test.groups)
+    return Gain(**vars(gain))
+
+
+def _pretraining(encoder: Path) -> dict:
+    about = load_checkpoint(encoder)["about"]
+    history = about["history"]
+    return {
+        "minutes": about["minutes"],
+        "first_loss": history[0]["loss"],
+        "last_loss": history[-1]["loss"],
+        "feature_deviation": history[-1]["feature_deviation"],
+        "loss_by_epoch": [epoch["loss"] for epoch in history],
+    }
+
+
+def _rounded(value):
+    """Keep 8 significant digits: enough for every figure, and compact."""
+    if isinstance(value, float):
+        return float(f"{value:.8g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def find_records(folder: str | Path, dataset: str | None = None) -> list[Path]:
+    """Return the record files below `folder`, sorted by name."""
+    return sorted(Path(folder).glob(f"{dataset or '*'}/*.json"))
+
+
+def load_records(paths) -> list[Record]:
+    """Read and check records.
+
+    Raises
+    ------
+    DataError
+        A file breaks the schema or its name does not fit its content; the text names file and field.
+    """
+    return [_load(Path(path)) for path in paths]
+
+
+def _load(path: Path) -> Record:
+    try:
+        record = Record(**read_json(path))
+    except (ValidationError, TypeError) as error:
+        first = (
+            error.errors()[0] if isinstance(error, ValidationError) else {"loc": ("file",), "msg": str(error)}
+        )
+        field = ".".join(map(str, first["loc"]))
+        raise DataError(
+            f"{path}: field {field}: {first['msg']}. Remove the file and run the grid again."
+        ) from error
+    if record.record_id != path.stem:
+        raise DataError(f"{path}: holds record {record.record_id}. Give the file its own name back.")
+    return record
+
+
+def to_table(records: list[Record], metric: str = "auc") -> pd.DataFrame:
+    """Return one row a record: design, scores of both arms, gain and its error over test cases.
+
+    Parameters
+    ----------
+    records : list of Record
+    metric : str
+        A key of `medssl.evaluation.METRICS`.
+    """
+    rows = [
+        {
+            "record_id": r.record_id, "dataset": r.cell["dataset"], "modality": r.modality,
+            "method": r.cell["pretrain"]["method"], "adaptation": r.cell["transfer"]["adaptation"],
+            "selection": r.cell["selection"]["validation"], "seed": r.cell["seed"],
+            "n_labelled": r.n_labelled, "n_unlabelled": r.n_unlabelled, "n_test": r.n_test,
+            "ssl": r.ssl.scores[metric], "comparator": r.comparator.scores[metric],
+            "gain": r.gain[metric].value, "standard_error": r.gain[metric].standard_error,
+            "ci_low": r.gain[metric].ci_low, "ci_high": r.gain[metric].ci_high,
+            "minutes": r.ssl.minutes + r.comparator.minutes, "pretraining_minutes": r.pretraining["minutes"],
+        }
+        for r in records
+    ]  # fmt: skip
+    return pd.DataFrame(rows)

@@ -1,0 +1,141 @@
+"""Run a grid: what is recorded is not run again, what is finished is kept when a run is killed.
+
+First the encoders, then the arms in the order of the cells; a record is written as soon as both its
+arms are there. The processes share nothing but files that appear whole.
+"""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from medssl.errors import RunError, UsageError
+from medssl.experiments import arms
+from medssl.experiments.cell import Cell
+from medssl.experiments.records import load_records, record_path, write_record
+
+__all__ = ["Plan", "plan", "run_grid"]
+
+WORK = Path("_runs")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cells that are recorded and cells that are not."""
+
+    recorded: list[Cell]
+    missing: list[Cell]
+
+    @property
+    def encoders(self) -> int:
+        """Number of encoders that the missing cells need."""
+        return len({cell.pretraining_id for cell in self.missing})
+
+
+def plan(cells: list[Cell], records: str | Path) -> Plan:
+    """Say which cells are recorded below `records`, without running anything."""
+    there = [cell for cell in cells if record_path(cell, records).exists()]
+    return Plan(there, [cell for cell in cells if not record_path(cell, records).exists()])
+
+
+def run_grid(
+    cells: list[Cell],
+    records: str | Path,
+    *,
+    work: str | Path = WORK,
+    workers: int = 1,
+    device: str | None = None,
+    progress: bool = True,
+):
+    """Run the cells that are not recorded and return the records of all of them.
+
+    Parameters
+    ----------
+    cells : list of Cell
+    records : path
+        Folder of the records; one file a cell.
+    work : path
+        Folder of encoders and per-case predictions, which are not committed; safe to delete.
+    workers : int
+        Processes; each takes its share of the cores.
+    device : str, optional
+        "cpu" or "cuda".
+    progress : bool
+        Show a bar with the remaining time.
+
+    Returns
+    -------
+    list of Record
+        In the order of `cells`.
+
+    Raises
+    ------
+    UsageError
+        Fewer than one worker.
+    RunError
+        A worker was killed, or a folder cannot be written; finished parts are kept.
+    """
+    if workers < 1:
+        raise UsageError(f"workers must be at least 1, got {workers}.")
+    records, work = Path(records), Path(work)
+    missing = plan(cells, records).missing
+    if missing:
+        pool = _pool(workers)
+        try:
+            _encoders(missing, work, device, pool, progress)
+            _arms(missing, records, work, device, pool, progress)
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C nothing new starts
+    return load_records(record_path(cell, records) for cell in cells)
+
+
+def _encoders(missing, work, device, pool, progress):
+    unique = {cell.pretraining_id: cell for cell in missing}
+    jobs = {pool.submit(arms.run_pretraining, cell, work, device): cell for cell in unique.values()}
+    for job in _finished(jobs, "pretraining", progress):
+        job.result()
+
+
+def _arms(missing, records, work, device, pool, progress):
+    """Train arms; the parent writes each record when its second arm arrives."""
+    waiting = {}
+    for cell in missing:
+        for arm in ("ssl", "comparator"):
+            waiting.setdefault(cell.arm_id(arm), (cell, arm, []))[2].append(cell)
+    jobs = {
+        pool.submit(arms.run_arm, cell, arm, work, device): users for cell, arm, users in waiting.values()
+    }
+    for job in _finished(jobs, "transfer", progress):
+        job.result()
+        for cell in jobs[job]:
+            _record_if_ready(cell, records, work, device)
+
+
+def _record_if_ready(cell, records, work, device):
+    ssl, comparator = (work / "arms" / f"{cell.arm_id(arm)}.npz" for arm in ("ssl", "comparator"))
+    if ssl.exists() and comparator.exists():
+        encoder = work / "pretraining" / f"{cell.pretraining_id}.pt"
+        write_record(cell, ssl, comparator, encoder, records, device)
+
+
+def _finished(jobs, title, progress):
+    """Yield jobs as they end; a killed worker becomes one clear error."""
+    try:
+        yield from tqdm(as_completed(jobs), total=len(jobs), desc=title, unit="run", disable=not progress)
+    except BrokenProcessPool as error:
+        raise RunError(
+            "a worker process was killed (often: not enough memory). "
+            "Finished parts are kept: run the same command again, with fewer workers."
+        ) from error
+
+
+def _pool(workers: int):
+    if workers == 1:
+        return ThreadPoolExecutor(1)  # in this process: nothing to start, data loaded once
+    threads = max(torch.get_num_threads() // workers, 1)
+    context = multiprocessing.get_context("spawn")  # a forked torch can hang
+    return ProcessPoolExecutor(workers, context, torch.set_num_threads, (threads,))

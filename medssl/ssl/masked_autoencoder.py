@@ -1,0 +1,108 @@
+"""Masked autoencoder: hide most patches of an image and predict their pixels.
+
+He, Chen, Xie, Li, Dollar and Girshick (2022), "Masked autoencoders are scalable vision learners",
+section 3: random patches, mean squared error on the hidden patches only, targets normalised by patch.
+
+A transformer drops hidden patches from its input; a convolution cannot, so here they are set to the
+mean of the pool (zero after standardisation) and the decoder is a single transposed convolution.
+That is the convolutional form of the idea, and results for it are not results for the transformer.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from medssl.errors import UsageError
+
+__all__ = ["MaskedAutoencoder", "hidden_patch_error", "random_mask"]
+
+
+def random_mask(
+    batch: int, rows: int, columns: int, ratio: float, generator: torch.Generator
+) -> torch.Tensor:
+    """Hide exactly round(ratio x patches) patches of each image, chosen uniformly.
+
+    Returns
+    -------
+    Tensor of bool
+        True where hidden, shape [batch, rows, columns], on the generator's device.
+
+    Examples
+    --------
+    >>> random_mask(2, 4, 4, 0.75, torch.Generator()).sum((1, 2)).tolist()
+    [12, 12]
+    """
+    noise = torch.rand(batch, rows * columns, generator=generator, device=generator.device)
+    hidden = noise.argsort(1).argsort(1) < round(ratio * rows * columns)
+    return hidden.reshape(batch, rows, columns)
+
+
+def hidden_patch_error(
+    prediction: torch.Tensor, images: torch.Tensor, hidden: torch.Tensor, patch: int
+) -> torch.Tensor:
+    """Mean squared error on hidden patches, each target patch with mean 0 and variance 1.
+
+    Parameters
+    ----------
+    prediction, images : Tensor
+        Shape [batch, 1, height, width], sides divisible by `patch`.
+    hidden : Tensor of bool
+        Shape [batch, height / patch, width / patch].
+    patch : int
+        Side of a patch in pixels.
+
+    Returns
+    -------
+    Tensor
+        Scalar; 1 for a prediction of zeros on patches that are not constant.
+
+    Notes
+    -----
+    The variance is unbiased and 1e-6 is added to it, as in the authors' code.
+    """
+    target = functional.pixel_unshuffle(images, patch)  # [batch, patch * patch, rows, columns]
+    target = (target - target.mean(1, keepdim=True)) / (target.var(1, keepdim=True) + 1e-6).sqrt()
+    error = (functional.pixel_unshuffle(prediction, patch) - target).square().mean(1)
+    return error[hidden].mean()
+
+
+@dataclass(frozen=True)
+class MaskedAutoencoderConfig:
+    """Options of the masked autoencoder; `patch` is in pixels."""
+
+    patch: int = 4
+    ratio: float = 0.6
+
+
+class MaskedAutoencoder(nn.Module):
+    """Encoder and a one-layer decoder that is thrown away after pretraining.
+
+    Examples
+    --------
+    >>> from medssl.encoders import SmallCNN
+    >>> images = torch.rand(8, 1, 28, 28)
+    >>> MaskedAutoencoder(SmallCNN()).loss(images, lambda x: x, torch.Generator()).ndim
+    0
+    """
+
+    Config = MaskedAutoencoderConfig
+
+    def __init__(self, encoder: nn.Module, config: MaskedAutoencoderConfig | None = None):
+        super().__init__()
+        self.config = config or MaskedAutoencoderConfig()
+        self.encoder = encoder
+        self.decoder = nn.ConvTranspose2d(encoder.width, 1, encoder.stride, encoder.stride)
+
+    def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
+        """Return the loss of a batch [batch, 1, height, width] with sides divisible by `patch`."""
+        patch = self.config.patch
+        images = view(images)
+        batch, _, height, width = images.shape
+        if height % patch or width % patch:
+            raise UsageError(f"images of {height} x {width} pixels do not divide into patches of {patch}.")
+        hidden = random_mask(batch, height // patch, width // patch, self.config.ratio, generator)
+        keep = ~hidden.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, None]
+        prediction = self.decoder(self.encoder.features(images * keep))[..., :height, :width]
+        return hidden_patch_error(prediction.float(), images.float(), hidden, patch)
