@@ -15,7 +15,7 @@ def meta(
     file: Annotated[Path, typer.Argument(help="CSV file with one row an effect.")],
     yi: Annotated[str, typer.Option(help="Column with the effects.")] = "yi",
     vi: Annotated[str, typer.Option(help="Column with their sampling variances.")] = "vi",
-    moderator: Annotated[
+    moderators: Annotated[
         list[str] | None, typer.Option("--moderator", "-m", help="Column to regress on; repeat for several.")
     ] = None,
     method: Annotated[
@@ -30,10 +30,10 @@ def meta(
     from medssl.meta import random_effects  # scipy takes a second to import
 
     effects = _read(file)
-    moderators = list(moderator or [])
-    columns = _columns(file, effects, [yi, vi, *moderators])
+    names = list(moderators or [])
+    columns = _columns(file, effects, [yi, vi, *names])
     fit = random_effects(
-        columns[yi], columns[vi], columns[moderators] if moderators else None, method=method, test=test
+        columns[yi], columns[vi], columns[names] if names else None, method=method, test=test
     )
     typer.echo(fit.table().to_string(float_format=lambda value: f"{value:.6g}"))
     typer.echo()

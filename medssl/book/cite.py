@@ -34,8 +34,8 @@ def find_card(figure_id: str, folder: str | Path) -> dict:
     )
     if not known:
         raise UsageError(
-            f"no figure cards under {folder}. Build the book first (make book), or name the folder of its figures "
-            "with --folder."
+            f"no figure cards under {folder}. Build the book first (make book), "
+            "or name the folder of its figures with --folder."
         )
     if figure_id not in known:
         nearest = difflib.get_close_matches(figure_id, known, n=1)
@@ -92,7 +92,8 @@ def _text(card: dict) -> str:
 
 def _place(card: dict) -> str:
     commit = "" if card["commit"] == "unknown" else f", commit {card['commit'][:12]}"
-    return f"Figure {card['figure_id']} of {card['book']}, version {card['version']}{commit}"
+    changed = " with uncommitted changes" if card.get("uncommitted_changes") else ""
+    return f"Figure {card['figure_id']} of {card['book']}, version {card['version']}{commit}{changed}"
 
 
 FORMATS: dict[str, Callable[[dict], str]] = {"bibtex": _bibtex, "ris": _ris, "text": _text}

@@ -53,8 +53,11 @@ class Look:
 
 
 @contextlib.contextmanager
-def figure_style() -> Iterator[None]:
-    """Use the house style inside the block, and put every setting back afterwards."""
+def figure_style(hash_salt: str | None = None) -> Iterator[None]:
+    """Use the house style inside the block, and put every setting back afterwards.
+
+    With a `hash_salt` the ids inside an SVG file depend on it and the content only.
+    """
     settings = {
         **sns.axes_style("ticks"),
         "font.family": ["DejaVu Sans"],
@@ -69,6 +72,7 @@ def figure_style() -> Iterator[None]:
         "savefig.facecolor": "white",
         "pdf.fonttype": 42,
         "svg.fonttype": "path",
+        "svg.hashsalt": hash_salt,
     }
     with mpl.rc_context(settings):
         yield
@@ -145,6 +149,8 @@ def ratio_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
     --------
     >>> ratio_ticks(-2.2, 0.1)[1]
     ['0.01', '0.02', '0.05', '0.1', '0.2', '0.5', '1']
+    >>> ratio_ticks(0.02, 0.2)[1]
+    ['1.16', '1.29', '1.43']
     """
     decades = [10.0**power for power in range(int(np.floor(low)), int(np.ceil(high)) + 1)]
     for steps in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
@@ -153,7 +159,9 @@ def ratio_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
         ]
         if len(ratios) <= 7:
             break
-    return [float(np.log10(ratio)) for ratio in ratios], [f"{ratio:.2g}" for ratio in ratios]
+    if len(ratios) < 2:  # a range within one step
+        ratios = [10.0**power for power in np.linspace(low, high, 5)[1:-1]]
+    return [float(np.log10(ratio)) for ratio in ratios], [f"{ratio:.3g}" for ratio in ratios]
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], what: str) -> pd.DataFrame:

@@ -33,7 +33,7 @@ def test_missing_files_and_columns_are_named(table, tmp_path):
     with pytest.raises(DataError, match="no such file"):
         meta(tmp_path / "absent.csv")
     with pytest.raises(UsageError, match="no column year; it has yi, vi, ratio"):
-        meta(table, moderator=["year"])
+        meta(table, moderators=["year"])
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(DataError, match="not readable as CSV"):
         meta(tmp_path / "empty.csv")
