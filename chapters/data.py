@@ -37,7 +37,7 @@ import pandas as pd
 from IPython.display import HTML, display
 from markdown_it import MarkdownIt
 
-from medssl.data import available
+from medssl.data import SPLITS, available
 from medssl.data.card import markdown, read_card
 
 declared_data = []  # everything on this page comes from the cards of the package
@@ -69,7 +69,7 @@ show_table(
             "name": name,
             "modality": card.modality,
             "task": card.task,
-            **{split: facts["n"] for split, facts in card.splits.items()},
+            **{split: card.splits.get(split, {}).get("n", "") for split in SPLITS},
             "pixels": " x ".join(map(str, card.file["image_shape"])) if card.file else "as asked",
             "MB": f"{card.file['bytes'] / 1e6:.1f}" if card.file else "",
             "licence": card.licence["name"],
@@ -105,8 +105,9 @@ show_table(
             "threshold": card.audit["threshold"],
         }
         for name, card in cards.items()
+        if card.file is not None
         for overlap in card.audit["overlaps"]
-        if card.file is not None and overlap["first"] != overlap["second"]
+        if overlap["first"] != overlap["second"]
     ]
 )
 
