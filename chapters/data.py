@@ -18,7 +18,7 @@
 #
 # - Every image source has a card with its licence, citation, splits, unit of independence and known leakage, and the tables of this page are read from the cards.
 # - An audit looked for the same picture in two splits, and its result is on the card, whatever it is.
-# - In no source can patients be told apart, so one patient may stand on both sides of a split; each card says what is known.
+# - In no real source can patients be told apart, so one patient may stand on both sides of a split; each card says what is known.
 # - Generated images exercise the code and are not evidence about patients.
 # ```
 #
