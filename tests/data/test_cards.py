@@ -1,6 +1,7 @@
 """Every source has a complete card; its numbers are those of the files and of the audit."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,13 @@ def test_every_source_has_a_complete_card(name):
     assert set(card.licence) == {"name", "url", "note"}
     assert all(set(cite) == {"key", "text", "doi"} and all(cite.values()) for cite in card.citations)
     assert set(card.splits) == set(SPLITS)
+
+
+def test_every_citation_is_in_the_bibliography():
+    """The key of each citation is an entry of the book's bibliography."""
+    entries = (Path(__file__).parents[2] / "chapters" / "references.bib").read_text(encoding="utf-8")
+    keys = {cite["key"] for name in available() for cite in read_card(name).citations}
+    assert [key for key in sorted(keys) if f"{{{key}," not in entries] == []
 
 
 @pytest.mark.parametrize("name", REAL)
