@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon, Rectangle
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import norm
 
 from medssl.errors import UsageError
@@ -168,6 +169,7 @@ def _label(axes: Axes, data: pd.DataFrame, scale: str, comparator: str, level: f
     axes.set_ylim(-0.7, len(data) - 0.3)
     axes.margins(x=0.04)
     axes.autoscale(axis="x")
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel(f"Gain in {scale} (SSL − {comparator})\n← favours {comparator}    favours SSL →")
     for row in data[data.layer != "heading"].itertuples():
         words = f"{_fixed(row.estimate)} ({_fixed(row.low)}, {_fixed(row.high)})"

@@ -10,7 +10,7 @@ from medssl.errors import UsageError
 from medssl.figures.drawing import Drawing
 from medssl.figures.style import display_name, figure_style, finish, looks, new_axes, number, require_columns
 
-__all__ = ["learning_curve"]
+__all__ = ["arm_scores", "learning_curve"]
 
 DODGE = 0.025  # sideways distance between arms, in log10 units
 
@@ -28,7 +28,7 @@ def learning_curve(
     Parameters
     ----------
     scores : DataFrame
-        One row a run: `n_labelled`, `arm`, `seed` and the column `score`.
+        One row a run: `n_labelled`, `arm`, `seed` and the column `score`; see `arm_scores`.
     score : str
         The column with the score.
     scale : str
@@ -67,6 +67,36 @@ def learning_curve(
         figure.legend(loc="outside lower center", ncols=3, frameon=False)
         finish(figure)
     return Drawing(figure, data, _alt(data, scale, summary), count=len(scores), unit="runs", level=level)
+
+
+def arm_scores(pairs: pd.DataFrame, comparator: str = "supervised") -> pd.DataFrame:
+    """Turn one row a paired comparison into one row an arm, for `learning_curve`.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        `n_labelled`, `seed`, `method` and the scores `ssl` and `comparator`, as
+        `medssl.experiments.to_table` gives them.
+    comparator : str
+        What to call the other arm. A comparator that several methods share is kept once.
+
+    Returns
+    -------
+    DataFrame
+        `n_labelled`, `arm`, `seed`, `score`.
+
+    Examples
+    --------
+    >>> pairs = pd.DataFrame({"n_labelled": 10, "seed": 0, "method": ["simclr", "byol"], "ssl": [0.8, 0.7],
+    ...                       "comparator": 0.6})
+    >>> arm_scores(pairs).values.tolist()
+    [[10, 'simclr', 0, 0.8], [10, 'byol', 0, 0.7], [10, 'supervised', 0, 0.6]]
+    """
+    require_columns(pairs, ["n_labelled", "seed", "method", "ssl", "comparator"], "the table of comparisons")
+    columns = ["n_labelled", "arm", "seed", "score"]
+    ours = pairs.assign(arm=pairs["method"], score=pairs["ssl"])[columns]
+    theirs = pairs.assign(arm=comparator, score=pairs["comparator"])[columns].drop_duplicates()
+    return pd.concat([ours, theirs], ignore_index=True)
 
 
 def _check(scores: pd.DataFrame, summary: str) -> None:

@@ -25,9 +25,9 @@ __all__ = [
     "require_columns",
 ]
 
-WIDTH = 6.4  # inches; a page column on a desk, and still 8-pixel letters at 360 pixels
+WIDTH = 6.0  # inches; a page column on a desk, and letters of 8 to 9 pixels on a phone
 MARKERS = ("o", "s", "^", "*", "v", "P", "X", "D")
-LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (5, 4)))
+LINES = ("-", "--", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (8, 2, 1, 2)), (0, (5, 4)), ":")
 DISPLAY_NAMES = {
     "simclr": "SimCLR",
     "masked_autoencoder": "Masked autoencoder",

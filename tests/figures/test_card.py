@@ -88,8 +88,8 @@ def test_the_caption_states_n_interval_and_seeds(drawing, save):
     assert "n = 12 effects." in caption
     assert "Bands: 95% confidence and prediction." in caption
     assert "Seeds: 0, 1." in caption
-    assert "Seeds: 0 to 4." in save(drawing, seeds=range(5)).caption
-    assert "Seeds: none" in save(drawing, seeds=[]).caption
+    assert "Seeds: 0 to 4." in card._full_caption("Gain", drawing, "Bars: range", range(5))
+    assert "Seeds: none" in card._full_caption("Gain", drawing, "Bars: range", [])
 
 
 def test_numbers_of_the_alternative_text_are_in_the_csv(drawing, save, tmp_path):
@@ -169,17 +169,17 @@ def test_empty_words_and_unsupported_numbers_are_refused(drawing, save):
         save(wrong)
 
 
-def test_records_are_hashed_by_content(drawing, save, tmp_path):
+def test_records_are_hashed_by_content(tmp_path):
     """The hash of the records follows their files, not their order."""
     paths = [tmp_path / name for name in ("one.json", "two.json")]
     for path in paths:
         path.write_text(path.name)
-    first, swapped = save(drawing, records=paths), save(drawing, records=paths[::-1])
-    mapped = save(drawing, records={path.stem: sha256_of(path) for path in paths})
-    assert first.records == swapped.records == mapped.records
-    assert first.records["ids"] == ["one", "two"]
+    first, swapped = card._records(paths), card._records(paths[::-1])
+    mapped = card._records({path.stem: sha256_of(path) for path in paths})
+    assert first == swapped == mapped
+    assert first["ids"] == ["one", "two"]
     paths[0].write_text("changed")
-    assert save(drawing, records=paths).records["sha256"] != first.records["sha256"]
+    assert card._records(paths)["sha256"] != first["sha256"]
 
 
 class Elements(HTMLParser):

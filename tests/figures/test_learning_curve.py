@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from medssl.errors import UsageError
-from medssl.figures import learning_curve
+from medssl.figures import arm_scores, learning_curve
 
 
 def line_of(drawing, label):
@@ -55,6 +55,19 @@ def test_one_seed_has_no_interval(runs):
     """A single seed is a point without a bar, not a bar of length 0."""
     table = learning_curve(runs[runs.seed == 0]).data.query("layer == 'summary'")
     assert table[["low", "high"]].isna().all(axis=None)
+
+
+def test_a_comparator_that_methods_share_is_drawn_once(runs):
+    """Paired rows become arms; a shared comparator is one run, a differing one is refused when drawn."""
+    wide = runs.pivot(index=["n_labelled", "seed"], columns="arm", values="score").reset_index()
+    wide = wide.rename(columns={"simclr": "ssl", "supervised": "comparator"})
+    pairs = pd.concat([wide.assign(method="simclr"), wide.assign(method="byol")])
+    scores = arm_scores(pairs)
+    assert scores.groupby("arm").size().to_dict() == {"byol": 9, "simclr": 9, "supervised": 9}
+    learning_curve(scores)
+    pairs.iloc[0, pairs.columns.get_loc("comparator")] += 0.1
+    with pytest.raises(UsageError, match="repeats supervised, 10 labels, seed 0"):
+        learning_curve(arm_scores(pairs))
 
 
 def test_what_cannot_be_drawn_is_refused(runs):
