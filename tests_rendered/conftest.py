@@ -99,6 +99,7 @@ class Browser:
 
     def resize(self, width: int, height: int) -> None:
         """Give pages this size in CSS pixels."""
+        self.width = width
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
@@ -130,9 +131,8 @@ class Browser:
         """Save the whole page below `_build/screenshots`."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 12000), "scale": 1}
-        options = {"captureBeyondViewport": True, "clip": clip}
-        shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", options)
+        self.resize(self.width, min(int(size["height"]), 12000))
+        shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {})
         (SCREENSHOTS / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
 
 

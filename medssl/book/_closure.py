@@ -144,11 +144,11 @@ def _tree(path: Path) -> ast.Module:
 
 
 def _data_files(folder: Path) -> Iterator[Path]:
-    """Yield a package's own files but source and style sheets; subfolders count unless they are packages."""
+    """Yield a package's own files but source; subfolders count unless they are packages or private."""
     for path in folder.iterdir():
-        if path.name.startswith((".", "__pycache__")):
+        if path.name.startswith((".", "_")):
             continue
         if path.is_dir() and not (path / "__init__.py").exists() and not list(path.glob("*.py")):
             yield from _data_files(path)
-        elif path.is_file() and path.suffix not in {".py", ".pyc", ".css"}:
+        elif path.is_file() and path.suffix not in {".py", ".pyc"}:
             yield path

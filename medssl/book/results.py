@@ -33,7 +33,8 @@ class Results:
     >>> import tempfile
     >>> results = Results(Path(tempfile.mkdtemp()) / "results.json")
     >>> results.add("pooled_gain", 0.012, text="0.012 (95% CI 0.003 to 0.021)", cell="xray-pooled")
-    >>> read_results(results.save())["pooled_gain"]["source"]
+    >>> results.save()
+    >>> read_results(results.path)["pooled_gain"]["source"]
     'xray-pooled'
     """
 
@@ -72,9 +73,9 @@ class Results:
             raise UsageError(f"result {key!r}: the text is empty; say what a page shall show")
         self._entries[key] = {"value": number, "text": text, "source": cell}
 
-    def save(self) -> Path:
-        """Write the file, whole or not at all, and return its path."""
-        return write_json(self.path, self._entries)
+    def save(self) -> None:
+        """Write the file, whole or not at all."""
+        write_json(self.path, self._entries)
 
 
 def read_results(path: str | Path) -> dict[str, dict]:

@@ -37,8 +37,7 @@ def make_stage(root: Path, stage: Path, contents: Contents, products: dict[Chapt
     shutil.rmtree(stage, ignore_errors=True)
     for path in (Path("_config.yml"), Path("_toc.yml"), *contents.pages, *_assets(root)):
         _copy(root / path, stage / path)
-    for style in sorted((Path(__file__).parent / "_theme").glob("*.css")):
-        _copy(style, stage / "_static" / style.name)
+    shutil.copytree(Path(__file__).parent / "_theme", stage / "_static")
     copy_mathjax(stage / "published" / "vendor" / "mathjax")
     (stage / "published" / "figures").mkdir()
     for chapter, folder in products.items():

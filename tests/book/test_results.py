@@ -18,7 +18,8 @@ def test_results_hold_value_text_and_cell(tmp_path):
     results.add("images", np.int64(4708), cell="xray-data")
     results.add("interval", 0.5, text="0.5 (95% CI 0.4 to 0.6)", cell="xray-pooled")
     results.add("slope", None, text="not estimable", cell="xray-pooled")
-    saved = read_results(results.save())
+    results.save()
+    saved = read_results(tmp_path / "results.json")
     assert saved["gain"] == {"value": 0.0123456, "text": "0.0123", "source": "xray-pooled"}
     assert saved["images"] == {"value": 4708, "text": "4,708", "source": "xray-data"}
     assert saved["interval"]["text"] == "0.5 (95% CI 0.4 to 0.6)"
