@@ -1,7 +1,7 @@
 """Two readable loops: pretrain on images, transfer to labels."""
 
 from medssl.training.calibration import calibrate_normalisation
-from medssl.training.checkpoint import load_encoder, save_encoder
+from medssl.training.checkpoint import load_checkpoint, load_encoder, save_encoder
 from medssl.training.pretrain import PretrainConfig, Pretrained, pretrain
 from medssl.training.selection import SelectionConfig, choose_learning_rate
 from medssl.training.subsets import nested_subset, split_budget
@@ -17,6 +17,7 @@ __all__ = [
     "Transferred",
     "calibrate_normalisation",
     "choose_learning_rate",
+    "load_checkpoint",
     "load_encoder",
     "nested_subset",
     "pretrain",
