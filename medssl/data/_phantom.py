@@ -63,6 +63,10 @@ class Cases:
         """Draw one smooth field for each patient (see `smooth_field`)."""
         return smooth_field(self.anatomy, len(self), size, length)[self.patients]
 
+    def image_field(self, size: int, length: float) -> np.ndarray:
+        """Draw one smooth field for each image (see `smooth_field`)."""
+        return smooth_field(self.imaging, len(self), size, length)
+
     def lesion_field(self, size: int, length: float) -> np.ndarray:
         """Draw one smooth field for each patient's lesion (see `smooth_field`)."""
         return smooth_field(self.lesion, len(self), size, length)[self.patients]
