@@ -74,6 +74,17 @@ def test_the_splits_on_a_card_are_those_of_the_file(sources, name):
         assert card.splits[split]["class_counts"] == counts
 
 
+@pytest.mark.parametrize("name", sorted(set(available()) - set(REAL)))
+def test_the_card_of_a_phantom_is_of_what_it_generates(name):
+    """Modality and classes of a generated source are those on its card; patients lie in one split."""
+    card = read_card(name)
+    parts = [load(name, split, n=8) for split in SPLITS]
+    assert {part.modality for part in parts} == {card.modality}
+    assert {part.classes for part in parts} == {tuple(card.classes)}
+    assert card.audit["shared_groups"] == 0
+    assert not set.intersection(*(set(part.groups.tolist()) for part in parts))
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_the_audit_on_a_card_can_be_repeated(sources, name):
     """A new audit of the files gives the counts on the card."""
