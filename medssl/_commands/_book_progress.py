@@ -1,5 +1,7 @@
 """Show the steps of a build: bars on a terminal, one line a step elsewhere."""
 
+import time
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -21,7 +23,7 @@ class PrintingWatcher(Watcher):
         self.console = console or Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bars = Progress(*columns, console=self.console, transient=True)
-        self._tasks: dict = {}
+        self._running: dict = {}
 
     def __enter__(self):
         if self.console.is_terminal:
@@ -38,17 +40,17 @@ class PrintingWatcher(Watcher):
     def started(self, chapter, reason):
         """Say why the chapter is executed, and begin its bar."""
         self._say(f"{chapter}: executing ({reason})")
-        self._tasks[chapter] = self._bars.add_task(chapter, total=None)
+        self._running[chapter] = (self._bars.add_task(chapter, total=None), time.monotonic())
 
     def cell(self, chapter, number, total):
         """Move the bar of the chapter."""
-        self._bars.update(self._tasks[chapter], completed=number, total=total)
+        self._bars.update(self._running[chapter][0], completed=number, total=total)
 
     def finished(self, chapter):
         """Say how long the chapter took, and end its bar."""
-        bar = self._tasks.pop(chapter)
-        minutes, seconds = divmod(round(self._bars.tasks[bar].elapsed or 0), 60)
+        bar, start = self._running.pop(chapter)
         self._bars.remove_task(bar)
+        minutes, seconds = divmod(round(time.monotonic() - start), 60)
         self._say(f"{chapter}: executed in {minutes} min {seconds} s")
 
     def rendering(self):

@@ -70,6 +70,19 @@ def test_each_step_is_printed(terminal):
     assert "rendering the pages" in text
 
 
+def test_chapters_may_follow_and_overlap_each_other():
+    """Any order of starts and ends is printed, each chapter with its own time."""
+    stream = io.StringIO()
+    with PrintingWatcher(Console(file=stream, width=100)) as watcher:
+        for step in ("a+", "b+", "a-", "c+", "c-", "b-"):
+            name = step[0]
+            watcher.started(name, "asked for") if step[1] == "+" else watcher.finished(name)
+    lines = stream.getvalue().split("\n")
+    assert [line for line in lines if "executed in" in line] == [
+        f"{name}: executed in 0 min 0 s" for name in "acb"
+    ]
+
+
 def test_the_help_has_an_example(application):
     """`--help` shows a command that can be typed."""
     shown = CliRunner().invoke(application, ["--help"]).output
