@@ -1,5 +1,6 @@
 """The controlled comparison: cells as data, one record a cell, a runner that never repeats itself."""
 
+from medssl.experiments.baseline import ensure_plain_probe, plain_probe
 from medssl.experiments.cell import Cell
 from medssl.experiments.grids import GRIDS, grid
 from medssl.experiments.records import find_records, load_records, record_path, to_table
@@ -8,9 +9,11 @@ from medssl.experiments.runner import plan, run_grid
 __all__ = [
     "GRIDS",
     "Cell",
+    "ensure_plain_probe",
     "find_records",
     "grid",
     "load_records",
+    "plain_probe",
     "plan",
     "record_path",
     "run_grid",
