@@ -9,7 +9,7 @@ from pathlib import Path
 
 from medssl.book import cache, parameters
 from medssl.book._toc import Contents, read_contents
-from medssl.book.execute import PROFILES, Chapter, Task, execute, look_up
+from medssl.book.execute import PROFILES, Chapter, Task, execute, look_up, stop_all
 from medssl.book.render import is_current, render, set_aside
 from medssl.book.stage import check_prose, make_stage
 from medssl.errors import RunError, UsageError
@@ -154,7 +154,12 @@ def _execute_all(
             watcher.kept(task.chapter.name)
     with ThreadPoolExecutor(max_workers=request.jobs) as pool:
         running = {pool.submit(_execute_one, task, watcher): task for task in waiting}
-        done, rest = wait(running, return_when=FIRST_EXCEPTION)
+        try:
+            done, rest = wait(running, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop_all()
+            raise
         for future in rest:
             future.cancel()
         products |= {running[future].chapter: future.result() for future in done}

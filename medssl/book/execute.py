@@ -13,9 +13,10 @@ from pathlib import Path
 from medssl.book import _workspace, cache, parameters
 from medssl.errors import RunError
 
-__all__ = ["PROFILES", "Chapter", "Task", "execute", "look_up"]
+__all__ = ["PROFILES", "Chapter", "Task", "execute", "look_up", "stop_all"]
 
 PROFILES = ("quick", "published", "full")
+_RUNNING: set[subprocess.Popen] = set()  # the processes of chapters, to stop them with the build
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,12 @@ def execute(task: Task, report: Callable[[int, int], None] = lambda cell, total:
     return cache.store(task.cache, task.chapter.name, before, folder)
 
 
+def stop_all() -> None:
+    """Stop every chapter that is being executed: its process ends when its standard input closes."""
+    for process in list(_RUNNING):
+        process.stdin.close()
+
+
 def _run(task: Task, folder: Path, report: Callable[[int, int], None]) -> dict | None:
     """Run the chapter in a process of its own; return None, or the error that it reported."""
     request = folder / "request.json"
@@ -127,6 +134,7 @@ def _run(task: Task, folder: Path, report: Callable[[int, int], None]) -> dict |
             env=_environment(task, folder), cwd=folder,
         ) as process,
     ):  # fmt: skip
+        _RUNNING.add(process)
         try:
             for line in process.stdout:
                 message = json.loads(line)
@@ -134,6 +142,7 @@ def _run(task: Task, folder: Path, report: Callable[[int, int], None]) -> dict |
                     report(message["cell"], message["of"])
                 error = message.get("error", None if "done" in message else error)
         finally:
+            _RUNNING.discard(process)
             process.stdin.close()
     request.unlink()
     return error

@@ -126,18 +126,21 @@ def is_alive(pid: int) -> bool:
         return stream.read().rpartition(")")[2].split()[0] != "Z"
 
 
-def test_a_killed_build_leaves_no_entry_and_no_kernel(small_book):
-    """After SIGKILL the kernel ends by itself, and the next build executes the chapter again."""
+@pytest.mark.parametrize("cause", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_build_leaves_no_entry_and_no_kernel(small_book, cause):
+    """Killed or interrupted, the kernel ends too, and the next build executes the chapter again."""
     source = small_book / "chapters/small/study.py"
     source.write_text(source.read_text() + SLEEP)
     code = (
         "import pathlib, sys; from medssl.book.build import *; build_book(Request(pathlib.Path(sys.argv[1])))"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(small_book)]) as process:
+    command = [sys.executable, "-c", code, str(small_book)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         pid = small_book / "_build/execute/small/study/pid"
         wait_until(pid.exists)
         kernel = int(pid.read_text())
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(cause)
+        assert process.wait(60) != 0
     wait_until(lambda: not is_alive(kernel))
     assert not list((small_book / "_build").glob("cache/**/parts.json"))
     contents = read_contents(small_book)

@@ -100,7 +100,9 @@ def finished(root, results: dict) -> dict:
     folder = root / "product"
     (folder / "figures").mkdir(parents=True)
     cells = [{"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# Study\n\n(small-pooled)="}]
-    cells.append({"cell_type": "markdown", "id": "b", "metadata": {}, "source": "Text."})
+    warning = {"output_type": "stream", "name": "stderr", "text": "a warning"}
+    cells.append({"cell_type": "code", "id": "b", "metadata": {}, "source": "1", "outputs": [warning]})
+    cells[1]["execution_count"] = 1
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
     (folder / "study.ipynb").write_text(json.dumps(notebook))
@@ -109,7 +111,7 @@ def finished(root, results: dict) -> dict:
 
 
 def test_every_broken_reference_stops_the_build(small_book):
-    """Unknown results, labels, figures and citations are all named, with page and line; no book is left."""
+    """Unknown results, labels, figures and citations, and warnings of cells, are named; no book is left."""
     page = (
         "# Advice\n\n{result}`pooled_gian`\n\n{result}`moved`\n\n"
         "```{figure-card} small-lime\n```\n\n{cite}`nobody2024`\n"
@@ -129,6 +131,7 @@ def test_every_broken_reference_stops_the_build(small_book):
     assert re.search(r"undefined label: 'small-gone'", text)
     assert re.search(r"advice\.md:7: .*figure 'small-lime' was not made by any chapter", text)
     assert "nobody2024" in text
+    assert "stderr was found in the cell outputs" in text
     assert not (build / "html").exists()
 
 
