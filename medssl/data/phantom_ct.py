@@ -174,10 +174,10 @@ class _Abdomen:
 
     def _paint_organs(self, draw) -> None:
         self.liver = self._liver_shape(draw)
-        liver = draw(65, 125)
+        liver = draw(85, 125)
         self._paint(liver, self.liver)
         vessels = inside(np.abs(self.detail) / 0.14, 0.9) * self.liver
-        self._paint(liver + draw(0, 45), vessels)
+        self._paint(liver + draw(0, 35), vessels)
         self._paint(5, self._ellipse(-5.0 + draw(-1, 1), -4.0 + draw(-1, 1), draw(0.6, 1.9), draw(1.0, 2.2)))
         spleen = self._ellipse(11.2, 3.5 + draw(-1, 1), draw(2.2, 3.2), draw(3.6, 5.2), draw(-0.5, 0.0))
         self._paint(draw(95, 135), spleen * self.cavity)
@@ -213,11 +213,11 @@ class _Abdomen:
     def paint_lesions(self, difficulty: float) -> None:
         """Paint hypodense lesions where the label is 1, mixed with the liver.
 
-        Difficulty lowers contrast (1 - 0.97 d^2), size (2.2 to 0.7 times) and number (of three).
+        Difficulty lowers contrast (1 - 0.97 d^2), size (2.8 to 0.7 times) and number (of three).
         """
         draw = self.cases.lesion_value
         share = self.cases.labels * draw(0.7, 1.0) * (1 - 0.97 * difficulty**2)
-        value, scale = draw(20, 45), 2.2 - 1.5 * difficulty**0.6
+        value, scale = draw(10, 40), 2.8 - 2.1 * difficulty**0.8
         edge = 0.35 * self.cases.lesion_field(self.side, 0.05)
         for fewest in (0.0, 0.6, 0.9):
             present = draw(0, 1) >= fewest * min(1.0, 2 * difficulty)

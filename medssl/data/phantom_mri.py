@@ -197,6 +197,7 @@ class _Head:
         sulci = inside(np.abs(self.folds) / ((0.10 + 0.25 * atrophy) * depth + 1e-3), 0.8)
         fissure = (np.abs(self.x) < 0.10 + 0.15 * atrophy) & (np.abs(self.y) > 3.6)
         self._paint("grey", grey)
+        self.brain = grey
         white = inside(1.35 * level + 0.16 * np.abs(self.folds) ** -0.5 - 0.12, 0.12)
         self._paint("white", white)
         self.white = white
@@ -223,18 +224,17 @@ class _Head:
     def paint_tumour(self, difficulty: float) -> None:
         """Paint tumour and oedema where the label is 1, mixed with the tissue below.
 
-        Difficulty lowers the share of diseased tissue (1 - 0.97 d^2) and the size (2.8 to 0.7 times).
+        Difficulty lowers the share of diseased tissue (1 - 0.97 d^1.5) and the size (3.6 to 0.7 times).
         """
-        draw, scale = self.cases.lesion_value, 2.8 - 2.1 * difficulty**0.35
-        share = self.cases.labels * draw(0.7, 1.0) * (1 - 0.97 * difficulty**2)
+        draw, scale = self.cases.lesion_value, 3.6 - 2.9 * difficulty**0.3
+        share = self.cases.labels * draw(0.75, 1.0) * (1 - 0.97 * difficulty**1.5)
         away, around = draw(1.8, 4.6), draw(0, 2 * np.pi)
         x, y = away * np.cos(around), 1.25 * away * np.sin(around)
         radii, turn = (scale * draw(0.9, 1.7), scale * draw(0.9, 1.7)), draw(0, np.pi)
         level = ellipse_level(self.x, self.y, x, y, *radii, turn)
         level = level * np.exp(0.5 * self.cases.lesion_field(self.side, 0.08))
-        brain = self._ellipse(0, 0, 6.3, 7.8, 0, 0.05)
         oedema = inside(level / np.square(draw(1.3, 2.2))[:, None, None], 0.4) * self.white
         texture = 1 + 0.2 * self.cases.lesion_field(self.side, 0.04)
         share = share[:, None, None]
         self._paint("oedema", 0.8 * share * oedema)
-        self._paint("tumour", np.clip(share * inside(level, 0.25) * brain * texture, 0, 1))
+        self._paint("tumour", np.clip(share * inside(level, 0.25) * self.brain * texture, 0, 1))

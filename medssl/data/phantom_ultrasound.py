@@ -192,7 +192,10 @@ def _blurred(scatterers: np.ndarray) -> np.ndarray:
 
 
 class _Breast:
-    """Echogenicity in dB and attenuation in dB/cm of one chunk, on beams: [count, BEAMS, SAMPLES]."""
+    """Echogenicity in dB and attenuation in dB per cm of depth (there and back) of one chunk.
+
+    Both lie on beams: [count, BEAMS, SAMPLES].
+    """
 
     def __init__(self, cases: Cases):
         self.cases = cases
@@ -252,13 +255,13 @@ class _Breast:
     def add_cyst_or_mass(self, difficulty: float) -> None:
         """Add a malignant mass where the label is 1 and a cyst to half of the others.
 
-        Difficulty lowers the contrast of both (1 - 0.97 d^2) and their size (2.0 to 0.7 times).
+        Difficulty lowers the contrast of both (1 - 0.97 d^2) and their size (2.6 to 0.7 times).
         """
         cases, draw = self.cases, self.cases.lesion_value
         visible = draw(0.75, 1.0) * (1 - 0.97 * difficulty**2)
         malignant = cases.labels == 1
         cyst = ~malignant & (draw(0, 1) < 0.5)
-        scale = 2.0 - 1.3 * difficulty**0.6
+        scale = 2.6 - 1.9 * difficulty**0.4
         radius, angle, depth = scale * draw(0.45, 0.85), draw(-0.3, 0.3), PROBE + draw(1.4, 3.2)
         tall = np.where(malignant, draw(0.8, 1.4), draw(0.6, 1.0))
         border = np.where(malignant, 0.7, 0.05)[:, None, None] * self._lesion_texture()
