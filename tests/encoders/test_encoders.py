@@ -84,7 +84,7 @@ def test_number_of_weights(name, millions):
 
 
 def test_small_cnn_has_the_weights_of_its_layers():
-    """The count follows from the layers: 9 ab for a convolution, ab for a shortcut, 2 b for a normalisation."""
+    """The count follows from the layers: 9ab for a convolution, ab for a shortcut, 2b for a normalisation."""
 
     def block(a, b):
         return 9 * a * b + 9 * b * b + a * b + 3 * 2 * b

@@ -67,9 +67,9 @@ def test_an_unknown_option_names_the_known_ones(name):
     """A misspelt option is an error that lists what exists."""
     known = ", ".join(METHODS[name].Config.__dataclass_fields__)
     with pytest.raises(
-        UsageError, match=f"{name} has no option masking, temprature: its options are {known}"
+        UsageError, match=f"{name} has no option heat, masking: its options are {known}"
     ):
-        build(name, SmallCNN(), temprature=0.1, masking=1)
+        build(name, SmallCNN(), heat=0.1, masking=1)
 
 
 def test_an_unknown_method_names_the_known_ones():
