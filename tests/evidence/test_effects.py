@@ -24,7 +24,7 @@ def runs(gains, *, errors=0.0, n_labelled=10, method="simclr", **more):
 
 
 def test_mean_and_both_components_by_hand():
-    """The effect is the mean gain; its variance is that of the mean over seeds plus the mean squared error."""
+    """The effect is the mean gain; its variance adds that of the mean to the mean squared error."""
     effect = from_records(runs([0.01, 0.03, 0.08], errors=[0.01, 0.02, 0.03])).iloc[0]
     assert effect.yi == pytest.approx(0.04)
     assert effect.seed_variance == pytest.approx((0.03**2 + 0.01**2 + 0.04**2) / 2 / 3)
