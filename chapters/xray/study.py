@@ -44,26 +44,22 @@ import pandas as pd
 from IPython.display import Markdown
 
 from medssl.book import Results, workspace
-from medssl.book.wording import interval, minutes, show_table
-from medssl.evidence import from_records, grade, verdict
+from medssl.book.reporting import report_coefficient, report_counts, report_durations, report_estimate
+from medssl.book.wording import interval, show_table
+from medssl.evidence import from_records, grade
 from medssl.experiments import ensure_plain_probe, load_records, plan, record_path, run_grid, to_table
 from medssl.experiments.grids import phantom_grid, real_grid
 from medssl.figures import arm_scores, bubble, forest, learning_curve, save_figure
 from medssl.meta import random_effects
 
-declared_data = [
-    "records/pneumoniamnist/*.json",
-    "baselines/pneumoniamnist.json",
-    "$MEDSSL_DATA/medmnist/pneumoniamnist.npz",
-]
+declared_data = ["records/pneumoniamnist/*.json", "baselines/*.json", "$MEDSSL_DATA/medmnist/*.npz"]
 place, results = workspace(), Results()
-work = place.root / "_runs"
 
 
 def figure(drawing, name, title, caption, table, bars, cell):
     """Save a drawing with its card; the records and seeds are those of `table`."""
     files = [place.records / row.dataset / f"{row.record_id}.json" for row in table.itertuples()]
-    files = [path if path.exists() else path.stem for path in files]  # live runs leave no record
+    files = [path if path.exists() else path.stem for path in files]  # live runs leave none
     return save_figure(
         drawing, name, folder=place.figures, title=title, caption=caption, records=files,
         seeds=sorted(set(table["seed"])), interval=bars, chapter="xray/study", cell=cell,
@@ -101,13 +97,11 @@ def figure(drawing, name, title, caption, table, bars, cell):
 # %% tags=["hide-input"]
 live = None
 if profile == "quick":
-    cells = phantom_grid(
-        "xray", tuple(methods), tuple(live_label_counts), tuple(live_seeds), live_images, live_epochs,
-        live_difficulty,
-    )  # fmt: skip
+    sizes = tuple(live_label_counts), tuple(live_seeds), live_images, live_epochs, live_difficulty
+    cells = phantom_grid("xray", tuple(methods), *sizes)
     live = to_table(run_grid(cells, place.folder / "live", work=place.folder / "runs", workers=workers))
-shown = ["method", "n_labelled", "seed", "ssl", "comparator", "gain", "ci_low", "ci_high"]
-show_table(live[shown]) if live is not None else Markdown(f"There is no live run in the {profile} profile.")
+columns = ["method", "n_labelled", "seed", "ssl", "comparator", "gain", "ci_low", "ci_high"]
+show_table(live, columns) if live is not None else Markdown(f"There is no live run in the {profile} profile.")
 
 # %% tags=["hide-input"]
 if live is not None:
@@ -121,7 +115,7 @@ drawn if live is not None else Markdown(f"There is no such figure in the {profil
 # %% [markdown]
 # ## The records of real radiographs
 #
-# In the `full` profile the next cell runs every cell that is not recorded yet, which takes about an hour and a half on two processor cores; it can be stopped and started again at any time.
+# In the `full` profile the next cell runs every cell that is not recorded yet, which takes about an hour on two processor cores; it can be stopped and started again at any time.
 # In the other profiles it reads the committed records.
 #
 # (xray-records)=
@@ -130,25 +124,17 @@ drawn if live is not None else Markdown(f"There is no such figure in the {profil
 counts = (*label_counts, None) if all_labels else tuple(label_counts)
 cells = real_grid(dataset, tuple(methods), counts, tuple(seeds), tuple(sensitivity_counts))
 if profile == "full":
-    run_grid(cells, place.records, work=work, workers=workers)
+    run_grid(cells, place.records, work=place.root / "_runs", workers=workers)
     ensure_plain_probe(dataset, place.root / "baselines")
 todo = plan(cells, place.records)
-records = to_table(load_records(record_path(cell, place.records) for cell in todo.recorded))
 print(f"{len(todo.recorded)} of {len(cells)} cells are recorded")
+records = to_table(load_records(record_path(cell, place.records) for cell in todo.recorded))
 tuned = records[(records.adaptation == "fine_tune") & (records.selection == "budget")]
 probed = records[(records.adaptation == "linear_probe") & (records.selection == "budget")]
-results.add("records", len(records), cell="xray-records")
-results.add("seeds", int(tuned.seed.nunique()), cell="xray-records")
-results.add("unlabelled", int(tuned.n_unlabelled.iloc[0]), cell="xray-records")
-results.add("test_images", int(tuned.n_test.iloc[0]), cell="xray-records")
-results.add("fewest_labels", int(tuned.n_labelled.min()), cell="xray-records")
-results.add("label_counts", int(tuned.n_labelled.nunique()), cell="xray-records")
-results.add("comparisons", len(tuned), cell="xray-records")
-results.add("positive", int((tuned.gain > 0).sum()), cell="xray-records")
-show_table(
-    tuned.groupby(["method", "n_labelled"], as_index=False)
-    .agg(seeds=("seed", "size"), ssl=("ssl", "mean"), comparator=("comparator", "mean"), gain=("gain", "mean"))
-)  # fmt: skip
+flagged = records[(records.adaptation == "fine_tune") & (records.selection == "full_validation")]
+report_counts(results, tuned, cell="xray-records")
+means = {name: (name, "mean") for name in ("ssl", "comparator", "gain")}
+show_table(tuned.groupby(["method", "n_labelled"], as_index=False).agg(seeds=("seed", "size"), **means))
 
 # %% [markdown]
 # ## Learning curves
@@ -172,27 +158,16 @@ figure(
 # (xray-comparator)=
 
 # %% tags=["hide-input"]
-probe = ensure_plain_probe(dataset, place.root / "baselines")
+plain = ensure_plain_probe(dataset, place.root / "baselines")["scores"]["auc"]
 whole = tuned[tuned.n_labelled == tuned.n_labelled.max()].drop_duplicates("seed")
+sound = bool(whole.comparator.min() > plain)
+results.add("comparator_auc", float(whole.comparator.mean()), cell="xray-comparator")
+results.add("comparator_sd", float(whole.comparator.std()), cell="xray-comparator")
+results.add("plain_auc", plain, cell="xray-comparator")
 results.add(
-    "comparator_auc",
-    float(whole.comparator.mean()),
-    text=f"{whole.comparator.mean():.3f}",
-    cell="xray-comparator",
+    "comparator_is_sound", int(sound), text="beats" if sound else "fails to beat", cell="xray-comparator"
 )
-results.add(
-    "comparator_sd",
-    float(whole.comparator.std()),
-    text=f"{whole.comparator.std():.3f}",
-    cell="xray-comparator",
-)
-results.add("plain_auc", probe["scores"]["auc"], text=f"{probe['scores']['auc']:.3f}", cell="xray-comparator")
-results.add(
-    "comparator_is_sound", float(whole.comparator.min() > probe["scores"]["auc"]),
-    text="beats" if whole.comparator.min() > probe["scores"]["auc"] else "does not always beat",
-    cell="xray-comparator",
-)  # fmt: skip
-show_table(whole[["seed", "n_labelled", "comparator"]].assign(plain_probe=probe["scores"]["auc"]))
+show_table(whole.assign(plain_probe=plain), ["seed", "n_labelled", "comparator", "plain_probe"])
 
 # %% [markdown]
 # ## The gain against the label ratio
@@ -205,7 +180,7 @@ show_table(whole[["seed", "n_labelled", "comparator"]].assign(plain_probe=probe[
 # $$
 #
 # with $\tau^2$ by restricted maximum likelihood and the intervals of {cite:t}`knapp2003improved`.
-# The effects share seeds and test images, and this model treats them as independent: its intervals may be too narrow.
+# The effects share seeds and test images, and this model treats them as independent: its intervals may be too narrow or too wide.
 #
 # (xray-gain)=
 
@@ -225,34 +200,14 @@ figure(
 # (xray-model)=
 
 # %% tags=["hide-input"]
-ends = line.predict(pd.DataFrame({"log10_label_ratio": [ratio.min().item(), ratio.max().item()]}))
-for name, row in zip(("fewest", "all"), ends.itertuples(), strict=True):
-    results.add(
-        f"gain_{name}", row.estimate, text=interval(row.estimate, row.ci_low, row.ci_high), cell="xray-model"
-    )
-    results.add(f"verdict_{name}", row.estimate, text=verdict(row.ci_low, row.ci_high), cell="xray-model")
-results.add(
-    "slope", line.coef[1], text=interval(line.coef[1], line.ci_low[1], line.ci_high[1]), cell="xray-model"
-)
-direction = verdict(line.ci_low[1], line.ci_high[1])
-results.add(
-    "slope_verdict", line.coef[1], cell="xray-model",
-    text={"a gain": "grows", "a loss": "shrinks", "no clear difference": "does not clearly change"}[direction],
-)  # fmt: skip
 average = mean.predict().iloc[0]
-results.add(
-    "gain",
-    average.estimate,
-    text=interval(average.estimate, average.ci_low, average.ci_high),
-    cell="xray-model",
-)
-results.add(
-    "gain_prediction", average.estimate, cell="xray-model",
-    text=interval(average.estimate, average.pi_low, average.pi_high, kind="95% prediction interval"),
-)  # fmt: skip
-results.add(
-    "gain_verdict", average.estimate, text=verdict(average.ci_low, average.ci_high), cell="xray-model"
-)
+report_estimate(results, "gain", average, cell="xray-model")
+text = interval(average.estimate, average.pi_low, average.pi_high, kind="95% prediction interval")
+results.add("gain_prediction", float(average.estimate), text=text, cell="xray-model")
+report_coefficient(results, "slope", line, 1, cell="xray-model")
+ends = line.predict(pd.DataFrame({"log10_label_ratio": [ratio.min().item(), ratio.max().item()]}))
+report_estimate(results, "gain_fewest", ends.iloc[0], cell="xray-model")
+report_estimate(results, "gain_all", ends.iloc[1], cell="xray-model")
 Markdown(f"{mean.report()}\n\n{line.report()}")
 
 # %% [markdown]
@@ -263,11 +218,7 @@ Markdown(f"{mean.report()}\n\n{line.report()}")
 # %% tags=["hide-input"]
 by_method = {name: random_effects(part.yi, part.vi) for name, part in effects.groupby("method")}
 for name, fit in by_method.items():
-    text = interval(fit.coef[0], fit.ci_low[0], fit.ci_high[0])
-    results.add(f"gain_{name}", fit.coef[0], text=text, cell="xray-forest")
-    results.add(
-        f"verdict_{name}", fit.coef[0], text=verdict(fit.ci_low[0], fit.ci_high[0]), cell="xray-forest"
-    )
+    report_estimate(results, f"gain_{name}", fit.predict().iloc[0], cell="xray-forest")
 figure(
     forest(effects, mean, groups="method", group_fits=by_method, comparator="random initialisation"),
     "xray-gain-forest", "Gain in AUC by method and label count on paediatric chest radiographs",
@@ -287,11 +238,9 @@ figure(
 # %% tags=["hide-input"]
 frozen = from_records(probed)
 frozen_line = random_effects(frozen.yi, frozen.vi, frozen[["log10_label_ratio"]])
-frozen_mean = random_effects(frozen.yi, frozen.vi)
-results.add(
-    "probe_gain", frozen_mean.coef[0], cell="xray-probe",
-    text=interval(frozen_mean.coef[0], frozen_mean.ci_low[0], frozen_mean.ci_high[0]),
-)  # fmt: skip
+report_estimate(
+    results, "probe_gain", random_effects(frozen.yi, frozen.vi).predict().iloc[0], cell="xray-probe"
+)
 figure(
     bubble(frozen, frozen_line, comparator="frozen random encoder", dodge=0.04), "xray-probe-gain-by-label-ratio",
     "Gain in AUC of linear probes against the label ratio on paediatric chest radiographs",
@@ -310,17 +259,17 @@ figure(
 # (xray-selection)=
 
 # %% tags=["hide-input"]
-flagged = records[(records.adaptation == "fine_tune") & (records.selection == "full_validation")]
-matched = tuned[tuned.n_labelled.isin(flagged.n_labelled)]
-rules = {"inside the label budget": matched, "on the whole validation split": flagged}
-rows = []
-for (name, part), key in zip(rules.items(), ("budget", "full_validation"), strict=True):
+choices = {
+    "choice_budget": tuned[tuned.n_labelled.isin(flagged.n_labelled)],
+    "choice_full_validation": flagged,
+}
+for key, part in choices.items():
     pooled = from_records(part)
-    fit = random_effects(pooled.yi, pooled.vi)
-    text = interval(fit.coef[0], fit.ci_low[0], fit.ci_high[0])
-    results.add(f"choice_{key}", fit.coef[0], text=text, cell="xray-selection")
-    rows.append({"learning rate chosen": name, "effects": len(pooled), "mean gain": text})
-show_table(pd.DataFrame(rows))
+    report_estimate(
+        results, key, random_effects(pooled.yi, pooled.vi).predict().iloc[0], cell="xray-selection"
+    )
+columns = ["selection", "method", "n_labelled", "seeds", "yi", "vi"]
+show_table(pd.concat(map(from_records, choices.values())), columns, decimals=4)
 
 # %% [markdown]
 # ## Cost
@@ -330,27 +279,22 @@ show_table(pd.DataFrame(rows))
 # (xray-cost)=
 
 # %% tags=["hide-input"]
-cost = records.drop_duplicates(["method", "seed"]).groupby("method")["pretraining_minutes"].median()
-for name, value in cost.items():
-    results.add(f"minutes_{name}", float(value), text=minutes(value), cell="xray-cost")
-show_table(cost.rename("median minutes to pretrain").reset_index(), decimals=1)
+durations = records.drop_duplicates(["method", "seed"]).groupby("method")["pretraining_minutes"].median()
+report_durations(results, durations, cell="xray-cost")
+show_table(durations.rename("median minutes to pretrain").reset_index(), decimals=1)
 
 # %% [markdown]
 # ## The grade
 #
-# The rule is in `medssl.evidence.grade`, and its words are these.
+# The rule is in `medssl.evidence.grade`; every variance here comes from repeated runs and a paired bootstrap.
 #
 # (xray-grade)=
 
 # %% tags=["hide-input"]
-found = grade(
-    confidence=(average.ci_low, average.ci_high),
-    prediction=(average.pi_low, average.pi_high),
-    clusters=int(effects.cluster_id.nunique()),
-    sign_changes=False,  # there is no cluster to leave out
-    strong_weight=1.0,  # every variance comes from runs and a paired bootstrap
-)
-results.add("grade", int(effects.cluster_id.nunique()), text=found.name, cell="xray-grade")
-results.add("grade_reason", int(effects.cluster_id.nunique()), text=found.reason, cell="xray-grade")
+clusters = int(effects.cluster_id.nunique())
+limits = {"confidence": (average.ci_low, average.ci_high), "prediction": (average.pi_low, average.pi_high)}
+found = grade(**limits, clusters=clusters, sign_changes=False, strong_weight=1.0)
+results.add("grade", clusters, text=found.name, cell="xray-grade")
+results.add("grade_reason", clusters, text=found.reason, cell="xray-grade")
 results.save()
 show_table(pd.DataFrame([asdict(found)]))

@@ -42,14 +42,15 @@ def minutes(value: float) -> str:
     return f"{value * 60:.0f} seconds" if value < 1 else f"{value:.1f} minutes"
 
 
-def show_table(frame: pd.DataFrame, decimals: int = 3) -> HTML:
-    """Return a plain table for a page, floats with the same number of decimals.
+def show_table(frame: pd.DataFrame, columns: list[str] | None = None, decimals: int = 3) -> HTML:
+    """Return a plain table of some columns for a page, floats with the same number of decimals.
 
     Examples
     --------
     >>> "0.500" in show_table(pd.DataFrame({"gain": [0.5]})).data
     True
     """
+    frame = frame if columns is None else frame[columns]
     text = frame.to_html(
         index=False, border=0, justify="left", float_format=lambda value: f"{value:.{decimals}f}", na_rep=""
     )
