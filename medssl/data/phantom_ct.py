@@ -213,11 +213,11 @@ class _Abdomen:
     def paint_lesions(self, difficulty: float) -> None:
         """Paint hypodense lesions where the label is 1, mixed with the liver.
 
-        Difficulty lowers contrast (1 - 0.97 d^2), size (2.8 to 0.7 times) and number (of three).
+        Difficulty lowers contrast (1 - 0.97 d^2.5), size (2.8 to 0.7 times) and number (of three).
         """
         draw = self.cases.lesion_value
-        share = self.cases.labels * draw(0.7, 1.0) * (1 - 0.97 * difficulty**2)
-        value, scale = draw(10, 40), 2.8 - 2.1 * difficulty**0.8
+        share = self.cases.labels * draw(0.75, 1.0) * (1 - 0.97 * difficulty**2.5)
+        value, scale = draw(10, 40), 2.8 - 2.1 * difficulty**0.9
         edge = 0.35 * self.cases.lesion_field(self.side, 0.05)
         for fewest in (0.0, 0.6, 0.9):
             present = draw(0, 1) >= fewest * min(1.0, 2 * difficulty)
