@@ -2,7 +2,7 @@
 
 from medssl.book.results import Results
 from medssl.book.wording import interval, minutes
-from medssl.evidence.grade import verdict
+from medssl.evidence.grade import importance, verdict
 
 __all__ = ["report_coefficient", "report_counts", "report_durations", "report_estimate"]
 
@@ -11,7 +11,7 @@ SLOPE = {"a gain": "grows", "a loss": "shrinks", "no clear difference": "does no
 
 
 def report_estimate(results: Results, key: str, row, *, cell: str, words: dict = GAIN) -> None:
-    """Add `key` with its confidence interval, and `key_verdict` in words.
+    """Add `key` with its confidence interval, and `key_verdict` and `key_importance` in words.
 
     Parameters
     ----------
@@ -34,6 +34,7 @@ def report_estimate(results: Results, key: str, row, *, cell: str, words: dict =
     limits = float(row.ci_low), float(row.ci_high)
     results.add(key, float(row.estimate), text=interval(row.estimate, *limits), cell=cell)
     results.add(f"{key}_verdict", float(row.estimate), text=words[verdict(*limits)], cell=cell)
+    results.add(f"{key}_importance", float(row.estimate), text=importance(*limits), cell=cell)
 
 
 def report_coefficient(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from medssl.errors import UsageError
 
-__all__ = ["MINIMAL_GAIN", "Grade", "grade", "verdict"]
+__all__ = ["MINIMAL_GAIN", "Grade", "grade", "importance", "verdict"]
 
 MINIMAL_GAIN = 0.01  # AUC or Dice; smaller differences are not worth a pretraining run
 
@@ -88,3 +88,18 @@ def verdict(low: float, high: float) -> str:
     if low > high:
         raise UsageError("an interval is written (low, high).")
     return "a gain" if low > 0 else "a loss" if high < 0 else "no clear difference"
+
+
+def importance(low: float, high: float, minimal: float = MINIMAL_GAIN) -> str:
+    """Say whether an interval of a gain lies below, above or around the minimal important gain.
+
+    Examples
+    --------
+    >>> importance(0.001, 0.005), importance(0.02, 0.03), importance(0.0, 0.03)
+    ('smaller than', 'larger than', 'not clearly different from')
+    """
+    if low > high:
+        raise UsageError("an interval is written (low, high).")
+    return (
+        "smaller than" if high < minimal else "larger than" if low > minimal else "not clearly different from"
+    )

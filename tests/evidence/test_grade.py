@@ -3,7 +3,7 @@
 import pytest
 
 from medssl.errors import UsageError
-from medssl.evidence import grade, verdict
+from medssl.evidence import grade, importance, verdict
 
 STRONG = {
     "confidence": (0.02, 0.06), "prediction": (0.001, 0.08), "clusters": 10, "sign_changes": False,
@@ -59,3 +59,22 @@ def test_verdict_refuses_swapped_limits():
     """An interval with its limits swapped is a mistake of the caller."""
     with pytest.raises(UsageError, match="low, high"):
         verdict(0.2, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ((0.0, 0.009), "smaller than"),
+        ((0.011, 0.2), "larger than"),
+        ((0.009, 0.011), "not clearly different from"),
+    ],
+)
+def test_importance_compares_the_whole_interval_with_the_minimal_gain(limits, words):
+    """Only an interval wholly on one side of the minimal important gain is called smaller or larger."""
+    assert importance(*limits) == words
+
+
+def test_importance_refuses_swapped_limits():
+    """An interval with its limits swapped is a mistake of the caller."""
+    with pytest.raises(UsageError, match="low, high"):
+        importance(0.2, 0.1)
