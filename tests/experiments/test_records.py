@@ -42,7 +42,7 @@ def consistent(record):
         losses = arm.held_out_log_loss
         if chosen_by_labels or cell.selection.validation == "full_validation":
             assert set(losses) == {f"{rate:g}" for rate in cell.selection.learning_rates}
-            assert arm.learning_rate == float(min(losses, key=losses.get))
+            assert losses[f"{arm.learning_rate:g}"] == min(losses.values())
         else:
             assert (arm.learning_rate, losses) == (cell.selection.fixed_learning_rate, {})
     assert len(record.pretraining["loss_by_epoch"]) == cell.pretrain.epochs
