@@ -66,9 +66,7 @@ def test_options_reach_the_configuration():
 def test_an_unknown_option_names_the_known_ones(name):
     """A misspelt option is an error that lists what exists."""
     known = ", ".join(METHODS[name].Config.__dataclass_fields__)
-    with pytest.raises(
-        UsageError, match=f"{name} has no option heat, masking: its options are {known}"
-    ):
+    with pytest.raises(UsageError, match=f"{name} has no option heat, masking: its options are {known}"):
         build(name, SmallCNN(), heat=0.1, masking=1)
 
 
