@@ -10,6 +10,8 @@ import typer
 from medssl._commands import book, cite, data, doctor, loops, meta, run
 from medssl.errors import MedsslError
 
+INTERRUPTED = 130  # what typer makes of Ctrl-C
+
 __all__ = ["app", "main"]
 
 app = typer.Typer(
@@ -35,7 +37,9 @@ def main() -> None:
     except MedsslError as error:
         print(f"medssl: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except SystemExit as stop:
+        if stop.code != INTERRUPTED:
+            raise
         print(
             "medssl: stopped; finished parts are kept, run the same command again to go on.", file=sys.stderr
         )

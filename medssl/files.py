@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from medssl.errors import RunError
+from medssl.errors import DataError, RunError
 
-__all__ = ["atomic_path", "read_json", "sha256_of", "write_json", "write_text"]
+__all__ = ["atomic_path", "check_writable", "read_json", "sha256_of", "write_json", "write_text"]
 
 
 @contextlib.contextmanager
@@ -61,6 +61,13 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def check_writable(folder: str | Path) -> None:
+    """Raise `RunError` now when nothing can be written below `folder`, not after an hour of work."""
+    with atomic_path(Path(folder) / ".writable") as part:
+        part.write_text("yes")
+    (Path(folder) / ".writable").unlink(missing_ok=True)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -80,11 +87,11 @@ def write_json(target: str | Path, value) -> Path:
 
 
 def read_json(path: str | Path):
-    """Read JSON; a damaged file raises `RunError` that names it."""
+    """Read JSON; a missing or damaged file raises `DataError` that names it."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise RunError(f"{path}: not readable as JSON ({error}). Remove it and run again.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not readable as JSON ({error}). Remove it and run again.") from error
 
 
 def sha256_of(path: str | Path) -> str:

@@ -89,6 +89,7 @@ def _start(path, architecture, train, seed):
     import torch
 
     from medssl import encoders
+    from medssl.errors import DataError
     from medssl.training import (
         Standardisation,
         calibrate_normalisation,
@@ -101,6 +102,10 @@ def _start(path, architecture, train, seed):
         about = load_checkpoint(path).get("about", {})
         encoder = encoders.build(about.get("encoder", architecture))
         about = load_encoder(path, encoder)
+        if not {"mean", "deviation"} <= about.keys():
+            raise DataError(
+                f"{path}: lacks the mean and deviation of its pool; make it with medssl pretrain."
+            )
         return encoder, Standardisation(about["mean"], about["deviation"])
     torch.manual_seed(seed)
     encoder, standardisation = encoders.build(architecture), Standardisation.of(train.images)

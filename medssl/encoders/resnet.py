@@ -1,7 +1,6 @@
 """ResNet-18 for single-channel images, with a stem for small ones."""
 
 import torch
-from monai.networks.nets import resnet18
 from torch import nn
 
 __all__ = ["ResNet18"]
@@ -23,6 +22,8 @@ class ResNet18(nn.Module):
 
     def __init__(self):
         super().__init__()
+        from monai.networks.nets import resnet18  # seconds to import: only those who use it should wait
+
         self.network = resnet18(
             spatial_dims=2, n_input_channels=1, conv1_t_size=3, conv1_t_stride=1, no_max_pool=True,
             shortcut_type="B", feed_forward=False,

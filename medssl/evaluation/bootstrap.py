@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medssl.errors import UsageError
 from medssl.evaluation.metrics import METRICS, check
 
 __all__ = ["PairedGain", "paired_bootstrap"]
@@ -66,6 +67,8 @@ def paired_bootstrap(
     >>> paired_bootstrap(labels, same, same, repeats=10).standard_error
     0.0
     """
+    if metric not in METRICS:
+        raise UsageError(f"unknown metric {metric!r}: choose one of {', '.join(METRICS)}.")
     for arm in (probabilities, comparator):
         check(labels, arm)
     score = METRICS[metric]

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from medssl.errors import UsageError
+
 __all__ = ["delong_difference"]
 
 
@@ -26,6 +28,8 @@ def delong_difference(positive: np.ndarray, first: np.ndarray, second: np.ndarra
     >>> delong_difference(positive, np.array([0.1, 0.4, 0.3, 0.8]), np.array([0.1, 0.4, 0.3, 0.8]))
     (0.0, 0.0)
     """
+    if positive.sum() < 2 or (~positive).sum() < 2:
+        raise UsageError("the variance needs at least two cases of each class.")
     case, control = zip(
         *(_components(score[positive], score[~positive]) for score in (first, second)), strict=True
     )

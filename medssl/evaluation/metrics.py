@@ -11,6 +11,8 @@ def check(labels: np.ndarray, probabilities: np.ndarray) -> None:
     """Raise `UsageError` unless probabilities [n, classes] are finite and fit the labels [n]."""
     if probabilities.ndim != 2 or len(labels) != len(probabilities):
         raise UsageError(f"probabilities {probabilities.shape} do not fit {len(labels)} labels.")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < probabilities.shape[1]:
+        raise UsageError(f"labels lie outside 0..{probabilities.shape[1] - 1}.")
     if not np.isfinite(probabilities).all():
         raise UsageError("probabilities hold NaN or infinite values: the model diverged.")
     if len(np.unique(labels)) < 2:

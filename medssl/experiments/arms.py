@@ -1,6 +1,7 @@
 """Train one arm of a comparison and keep its test predictions outside the record."""
 
 import json
+import zipfile
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -9,9 +10,10 @@ import numpy as np
 import torch
 
 from medssl import data, encoders
-from medssl.data._dataset import ImageDataset
+from medssl.data._dataset import SPLITS, ImageDataset
 from medssl.errors import DataError
-from medssl.experiments.cell import Cell
+from medssl.experiments import provenance
+from medssl.experiments.cell import Cell, digest
 from medssl.files import atomic_path
 from medssl.training.calibration import calibrate_normalisation
 from medssl.training.checkpoint import load_encoder, save_encoder
@@ -21,7 +23,15 @@ from medssl.training.subsets import nested_subset
 from medssl.training.tensors import Standardisation, pick_device, seed_everything, to_tensor
 from medssl.training.transfer import transfer
 
-__all__ = ["label_rows", "load_split", "read_arm", "run_arm", "run_pretraining"]
+__all__ = [
+    "arm_path",
+    "label_rows",
+    "load_split",
+    "pretraining_path",
+    "read_arm",
+    "run_arm",
+    "run_pretraining",
+]
 
 
 @lru_cache(maxsize=6)
@@ -41,9 +51,29 @@ def label_rows(cell: Cell) -> np.ndarray:
     return nested_subset(train.labels, n, cell.seed, train.groups)
 
 
+def made_from(cell: Cell) -> str:
+    """Identify code and images: files of other code or other images are never taken for these."""
+    return digest([provenance.code_sha256(), _images_sha256(cell.dataset, cell.dataset_options)])
+
+
+@lru_cache(maxsize=6)
+def _images_sha256(name: str, options: tuple) -> str:
+    return provenance.data_sha256(*(_load(name, split, options) for split in SPLITS))
+
+
+def pretraining_path(cell: Cell, work: Path) -> Path:
+    """Return where the cell's encoder stands below `work`."""
+    return work / "pretraining" / f"{cell.pretraining_id}-{made_from(cell)}.pt"
+
+
+def arm_path(cell: Cell, arm: str, work: Path) -> Path:
+    """Return where the test predictions of one arm stand below `work`."""
+    return work / "arms" / f"{cell.arm_id(arm)}-{made_from(cell)}.npz"
+
+
 def run_pretraining(cell: Cell, work: Path, device: str | None = None, progress: bool = False) -> Path:
     """Pretrain the cell's encoder unless it is there, and return its file."""
-    final = work / "pretraining" / f"{cell.pretraining_id}.pt"
+    final = pretraining_path(cell, work)
     if final.exists():
         return final
     train, running = load_split(cell, "train"), final.with_suffix(".running.pt")
@@ -63,7 +93,7 @@ def run_pretraining(cell: Cell, work: Path, device: str | None = None, progress:
 
 def run_arm(cell: Cell, arm: str, work: Path, device: str | None = None) -> Path:
     """Train one arm unless it is there, score the test images once, and return the file of predictions."""
-    target = work / "arms" / f"{cell.arm_id(arm)}.npz"
+    target = arm_path(cell, arm, work)
     if target.exists():
         return target
     train, rows = load_split(cell, "train"), label_rows(cell)
@@ -119,7 +149,7 @@ def read_arm(path: Path) -> tuple[np.ndarray, dict]:
         The file is damaged; the remedy is to remove it.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return stored["probabilities"], json.loads(str(stored["about"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: damaged predictions ({error}). Remove the file and run again.") from error

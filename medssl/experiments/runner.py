@@ -17,6 +17,7 @@ from medssl.errors import RunError, UsageError
 from medssl.experiments import arms
 from medssl.experiments.cell import Cell
 from medssl.experiments.records import load_records, record_path, write_record
+from medssl.files import check_writable
 
 __all__ = ["Plan", "plan", "run_grid"]
 
@@ -82,12 +83,21 @@ def run_grid(
     if workers < 1:
         raise UsageError(f"workers must be at least 1, got {workers}.")
     records, work = Path(records), Path(work)
-    missing = plan(cells, records).missing
+    todo = plan(cells, records)
+    load_records(record_path(cell, records) for cell in todo.recorded)  # damaged ones are named now
+    missing = todo.missing
     if missing:
+        check_writable(records)
+        check_writable(work)
         pool = _pool(workers)
         try:
             _encoders(missing, work, device, pool, progress)
             _arms(missing, records, work, device, pool, progress)
+        except BrokenProcessPool as error:
+            raise RunError(
+                "a worker process was killed (often: not enough memory). "
+                "Finished parts are kept: run the same command again, with fewer workers."
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C nothing new starts
     return load_records(record_path(cell, records) for cell in cells)
@@ -116,21 +126,14 @@ def _arms(missing, records, work, device, pool, progress):
 
 
 def _record_if_ready(cell, records, work, device):
-    ssl, comparator = (work / "arms" / f"{cell.arm_id(arm)}.npz" for arm in ("ssl", "comparator"))
-    if ssl.exists() and comparator.exists():
-        encoder = work / "pretraining" / f"{cell.pretraining_id}.pt"
-        write_record(cell, ssl, comparator, encoder, records, device)
+    ssl, comparator = (arms.arm_path(cell, arm, work) for arm in ("ssl", "comparator"))
+    if ssl.exists() and comparator.exists() and not record_path(cell, records).exists():
+        write_record(cell, ssl, comparator, arms.pretraining_path(cell, work), records, device)
 
 
 def _finished(jobs, title, progress):
-    """Yield jobs as they end; a killed worker becomes one clear error."""
-    try:
-        yield from tqdm(as_completed(jobs), total=len(jobs), desc=title, unit="run", disable=not progress)
-    except BrokenProcessPool as error:
-        raise RunError(
-            "a worker process was killed (often: not enough memory). "
-            "Finished parts are kept: run the same command again, with fewer workers."
-        ) from error
+    """Yield jobs as they end, with a bar."""
+    return tqdm(as_completed(jobs), total=len(jobs), desc=title, unit="run", disable=not progress)
 
 
 def _pool(workers: int):

@@ -56,7 +56,7 @@ def hidden_patch_error(
     Returns
     -------
     Tensor
-        Scalar; 1 for a prediction of zeros on patches that are not constant.
+        Scalar; (patch**2 - 1) / patch**2 for a prediction of zeros on patches that are not constant.
 
     Notes
     -----
@@ -74,6 +74,10 @@ class MaskedAutoencoderConfig:
 
     patch: int = 4
     ratio: float = 0.6
+
+    def __post_init__(self):
+        if self.patch < 2 or not 0 < self.ratio < 1:
+            raise UsageError("patch must be at least 2 pixels and ratio between 0 and 1.")
 
 
 class MaskedAutoencoder(nn.Module):

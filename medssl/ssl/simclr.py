@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from medssl.errors import UsageError
+
 __all__ = ["SimCLR", "normalised_temperature_cross_entropy"]
 
 
@@ -49,6 +51,10 @@ class SimCLRConfig:
 
     temperature: float = 0.2
     projection: int = 128
+
+    def __post_init__(self):
+        if not self.temperature > 0 or self.projection < 1:
+            raise UsageError("temperature must be above 0 and projection at least 1.")
 
 
 class SimCLR(nn.Module):

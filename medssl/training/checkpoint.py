@@ -5,16 +5,25 @@ from pathlib import Path
 
 import torch
 
-from medssl.errors import DataError
+from medssl.errors import DataError, RunError
 from medssl.files import atomic_path
 
 __all__ = ["load_checkpoint", "load_encoder", "save_checkpoint", "save_encoder"]
 
 
+# what torch.load raises for text, cut or foreign files, depending on their first bytes
+_DAMAGE = (
+    OSError, RuntimeError, EOFError, LookupError, ValueError, AttributeError, pickle.UnpicklingError,
+)  # fmt: skip
+
+
 def save_checkpoint(path: str | Path, state: dict) -> None:
     """Write tensors and plain values atomically: a killed run leaves the last whole checkpoint."""
     with atomic_path(path) as part:
-        torch.save(state, part)
+        try:
+            torch.save(state, part)
+        except RuntimeError as error:  # torch's word for a full disk
+            raise RunError(f"{path}: cannot write the checkpoint ({error}). Free some space.") from error
 
 
 def load_checkpoint(path: str | Path) -> dict:
@@ -26,11 +35,14 @@ def load_checkpoint(path: str | Path) -> dict:
         The file is missing, damaged or holds more than tensors and plain values.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except _DAMAGE as error:
         raise DataError(
             f"{path}: not a readable checkpoint ({type(error).__name__}). Remove it and run again."
         ) from error
+    if not isinstance(state, dict):
+        raise DataError(f"{path}: holds no checkpoint but a {type(state).__name__}. Name another file.")
+    return state
 
 
 def save_encoder(path: str | Path, encoder: torch.nn.Module, about: dict) -> None:

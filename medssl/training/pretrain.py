@@ -25,6 +25,7 @@ from medssl.training.tensors import (
     cosine_with_warmup,
     fingerprint,
     pick_device,
+    require_finite,
     seed_everything,
     to_tensor,
 )
@@ -126,6 +127,8 @@ def pretrain(
     1
     """
     config = config or PretrainConfig()
+    if images.ndim != 3 or images.dtype != np.uint8:
+        raise UsageError(f"images must be uint8 [n, height, width], got {images.dtype} {list(images.shape)}.")
     if len(images) < 2:
         raise UsageError(f"pretraining needs at least 2 images, got {len(images)}.")
     run = _Run(images, modality, config, seed, pick_device(device))
@@ -151,7 +154,7 @@ class _Run:
         self.optimizer = torch.optim.AdamW(
             self.method.parameters(), config.learning_rate, weight_decay=config.weight_decay, foreach=True
         )
-        self.policy = policy_for(modality, "pretrain")
+        self.modality, self.policy = modality, policy_for(modality, "pretrain")
         self.standardise = Standardisation.of(images)
         self.images = to_tensor(images, device)  # [n, 1, height, width]
         self.fingerprint = fingerprint(images)
@@ -189,13 +192,15 @@ class _Run:
 
     def _log(self, loss, norm):
         self.epoch += 1
-        if not np.isfinite(loss):
+        deviation = self._deviation()
+        if not np.isfinite([loss, deviation]).all():
+            what = "feature deviation" if np.isfinite(loss) else "loss"
             raise RunError(
-                f"{self.config.method}: the loss is not finite in epoch {self.epoch}. "
+                f"{self.config.method}: the {what} is not finite in epoch {self.epoch}. "
                 f"Lower learning_rate (now {self.config.learning_rate}) or look for damaged images."
             )
         self.history.append(
-            {"epoch": self.epoch, "loss": loss, "feature_deviation": self._deviation(), "gradient_norm": norm}
+            {"epoch": self.epoch, "loss": loss, "feature_deviation": deviation, "gradient_norm": norm}
         )
 
     @torch.no_grad()
@@ -208,6 +213,7 @@ class _Run:
 
     def _identity(self):
         facts = {"seed": self.seed, "images": self.fingerprint, "device": self.device.type}
+        facts |= {"modality": self.modality, "options": asdict(self.method.config)}
         return {**asdict(self.config), **facts}
 
     def save(self, path):
@@ -235,5 +241,6 @@ class _Run:
         self.epoch, self.history, self.minutes = state["epoch"], state["history"], state["minutes"]
 
     def result(self) -> Pretrained:
+        require_finite(self.method, self.config.method)
         calibrate_normalisation(self.method.encoder, self.images, self.standardise)
         return Pretrained(self.method.encoder.cpu().eval(), self.standardise, self.history, self.minutes)

@@ -37,6 +37,8 @@ def nested_subset(labels: np.ndarray, n: int, seed: int, groups: np.ndarray | No
     >>> np.bincount(labels[nested_subset(labels, 8, seed=0)]).tolist()
     [6, 2]
     """
+    if seed < 0:
+        raise UsageError(f"seed must be 0 or more, got {seed}.")
     present = np.unique(labels)
     if not len(present) <= n <= len(labels):
         raise UsageError(
@@ -57,7 +59,10 @@ def _order(labels, groups, generator):
         # the first of each class comes before everything else, then classes alternate by frequency
         priority[members] = np.where(rank == 0, -1.0, (rank + 0.5) / len(members))
     tie = generator.permutation(len(units)) / len(units)  # patients of equal priority in random order
-    return np.lexsort((np.arange(len(labels)), tie[unit_of_row], priority[unit_of_row]))
+    order = np.lexsort((np.arange(len(labels)), tie[unit_of_row], priority[unit_of_row]))
+    # a patient with many images must not crowd out a class: the first image of each class leads
+    lead = np.sort(np.unique(labels[order], return_index=True)[1])
+    return np.concatenate([order[lead], np.delete(order, lead)])
 
 
 def split_budget(
@@ -71,7 +76,7 @@ def split_budget(
         Labels inside the budget, shape [n].
     seed : int
     fraction : float
-        Share held out.
+        Share held out; a class that would be held out whole stays on the side that is fitted.
     groups : ndarray, optional
         Patient of each row.
 
@@ -90,4 +95,7 @@ def split_budget(
     order = _order(labels, groups, np.random.default_rng([seed, 1]))
     held_out = order[: max(round(fraction * len(labels)), len(np.unique(labels)))]
     held_out = np.flatnonzero(np.isin(groups, groups[held_out]))
+    rest = np.setdiff1d(labels, np.delete(labels, held_out))  # classes that only held-out patients show
+    back = np.isin(groups[held_out], groups[np.isin(labels, rest)])
+    held_out = held_out[~back]  # they go back whole: a class that is not fitted cannot be chosen for
     return np.setdiff1d(np.arange(len(labels)), held_out), held_out

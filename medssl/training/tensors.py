@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from medssl.errors import UsageError
+from medssl.errors import RunError, UsageError
 
 __all__ = [
     "Standardisation",
@@ -16,6 +16,7 @@ __all__ = [
     "cosine_with_warmup",
     "fingerprint",
     "pick_device",
+    "require_finite",
     "seed_everything",
     "to_tensor",
 ]
@@ -77,6 +78,8 @@ def pick_device(name: str | None = None) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"unknown device {name!r}: write 'cpu' or 'cuda'.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device {name!r} is not supported: write 'cpu' or 'cuda'.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(
             "device 'cuda' was asked for but torch finds no GPU: write 'cpu', or see medssl doctor."
@@ -86,6 +89,8 @@ def pick_device(name: str | None = None) -> torch.device:
 
 def seed_everything(seed: int, device: torch.device) -> torch.Generator:
     """Seed torch's global state (weights) and return a generator on `device` (order and views)."""
+    if seed < 0:
+        raise UsageError(f"seed must be 0 or more, got {seed}.")
     torch.manual_seed(seed)
     return torch.Generator(device=device).manual_seed(seed)
 
@@ -96,6 +101,12 @@ def fingerprint(*arrays: np.ndarray) -> int:
     for array in arrays:
         total = zlib.crc32(np.ascontiguousarray(array), total)
     return total
+
+
+def require_finite(model: torch.nn.Module, name: str) -> None:
+    """Raise `RunError` when a weight is not finite: no loss follows the last step to show it."""
+    if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
+        raise RunError(f"{name}: the weights are not finite after training. Lower learning_rate.")
 
 
 def autocast(device: torch.device):

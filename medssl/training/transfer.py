@@ -19,12 +19,14 @@ from tqdm import tqdm
 from medssl.augmentation import augment, policy_for
 from medssl.errors import RunError, UsageError
 from medssl.training.checkpoint import load_checkpoint, save_checkpoint
+from medssl.training.feature_scale import FeatureScale
 from medssl.training.tensors import (
     Standardisation,
     autocast,
     cosine_with_warmup,
     fingerprint,
     pick_device,
+    require_finite,
     seed_everything,
     to_tensor,
 )
@@ -64,6 +66,13 @@ class TransferConfig:
                 f"unknown adaptation {self.adaptation!r}: choose one of {', '.join(ADAPTATIONS)}."
             )
 
+        if not self.learning_rate > 0:
+            raise UsageError(f"learning_rate must be above 0, got {self.learning_rate}.")
+        if min(self.batch_size, self.epochs, self.least_steps) < 1 or self.most_steps < self.least_steps:
+            raise UsageError(
+                "batch_size, epochs and least_steps must be at least 1, and most_steps at least least_steps."
+            )
+
     def steps(self, n: int) -> int:
         """Return the number of optimiser steps for n labelled images."""
         passes = self.epochs * -(-n // self.batch_size)
@@ -79,18 +88,20 @@ class Transferred:
     history: list[float]
     minutes: float
 
-    @torch.no_grad()
     def predict(self, images: np.ndarray, batch_size: int = 1024) -> np.ndarray:
         """Return class probabilities [n, classes], float32, of uint8 images [n, height, width]."""
-        self.model.eval()
-        device = next(self.model.parameters()).device
-        parts = [
-            functional.softmax(
-                self.model(self.standardisation(to_tensor(images[i : i + batch_size], device))), 1
-            )
-            for i in range(0, len(images), batch_size)
-        ]
-        return torch.cat(parts).float().cpu().numpy()
+        parts = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
+        return np.concatenate([_probabilities(self.model, self.standardisation, part) for part in parts])
+
+
+@torch.no_grad()
+def _probabilities(model, standardise, images):
+    model.eval()
+    device = next(model.parameters()).device
+    probabilities = functional.softmax(model(standardise(to_tensor(images, device))).float(), 1)
+    if not probabilities.isfinite().all():
+        raise RunError("transfer: predictions are not finite. Lower learning_rate.")
+    return probabilities.cpu().numpy()
 
 
 def transfer(
@@ -177,12 +188,17 @@ class _Run:
         self.config, self.device, self.seed = config, device, seed
         self.generator = seed_everything(seed, device)
         self.standardise = standardisation
+        weights = [value.cpu().numpy() for value in encoder.state_dict().values()]
+        self.start = {
+            "encoder": fingerprint(*weights), "modality": modality, "device": device.type,
+            **asdict(standardisation),
+        }  # fmt: skip
         self.encoder = copy.deepcopy(encoder).to(device, memory_format=torch.channels_last)
         self.head = nn.Linear(encoder.width, classes).to(device)
         self.model = nn.Sequential(self.encoder, self.head)
         self.policy = policy_for(modality, "fine_tune")
         self.images = to_tensor(images, device)  # [n, 1, height, width]
-        self.fingerprint = fingerprint(images, labels)
+        self.plain, self.fingerprint = images[:64], fingerprint(images, labels)
         self.labels = torch.as_tensor(labels, dtype=torch.long, device=device)
         self.steps, self.step, self.losses, self.minutes = config.steps(len(images)), 0, [], 0.0
         self.order = torch.empty(0, dtype=torch.long, device=device)
@@ -238,7 +254,7 @@ class _Run:
         self.losses.append(loss)
 
     def _identity(self):
-        return {**asdict(self.config), "seed": self.seed, "images": self.fingerprint}
+        return {**asdict(self.config), "seed": self.seed, "images": self.fingerprint, **self.start}
 
     def save(self, path):
         state = {
@@ -263,23 +279,7 @@ class _Run:
         self.losses, self.minutes = state["losses"], state["minutes"]
 
     def result(self) -> Transferred:
-        return Transferred(self.model.eval(), self.standardise, self.losses, self.minutes)
-
-
-class FeatureScale(nn.Module):
-    """Standardise features with the mean and deviation of the labelled images.
-
-    Parameters
-    ----------
-    mean, deviation : Tensor
-        Shape [width].
-    """
-
-    def __init__(self, mean: torch.Tensor, deviation: torch.Tensor):
-        super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("deviation", deviation)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return (features - mean) / deviation, shape [batch, width]."""
-        return (features - self.mean) / self.deviation
+        require_finite(self.model, "transfer")
+        # no loss follows the last step to show that it went wrong
+        _probabilities(self.model, self.standardise, self.plain)
+        return Transferred(self.model, self.standardise, self.losses, self.minutes)

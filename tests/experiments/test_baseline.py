@@ -2,7 +2,7 @@
 
 import pytest
 
-from medssl.errors import RunError
+from medssl.errors import DataError
 from medssl.experiments import baseline as module
 from medssl.experiments import ensure_plain_probe, plain_probe
 
@@ -29,5 +29,5 @@ def test_a_recorded_probe_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "plain_probe", lambda name: pytest.fail("it was computed again"))
     assert ensure_plain_probe("phantom_xray", tmp_path) == first
     (tmp_path / "phantom_xray.json").write_text('{"dataset"')
-    with pytest.raises(RunError, match=r"phantom_xray\.json: not readable as JSON"):
+    with pytest.raises(DataError, match=r"phantom_xray\.json: not readable as JSON"):
         ensure_plain_probe("phantom_xray", tmp_path)

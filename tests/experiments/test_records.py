@@ -66,10 +66,7 @@ def test_a_record_is_what_its_arms_say(finished):
             arms.load_split(cell, "test"),
             arms.label_rows(cell),
         )
-        pair = [
-            arms.read_arm(finished.work / "arms" / f"{cell.arm_id(arm)}.npz")[0]
-            for arm in ("ssl", "comparator")
-        ]
+        pair = [arms.read_arm(arms.arm_path(cell, arm, finished.work))[0] for arm in ("ssl", "comparator")]
         assert record.ssl.scores == pytest.approx(scores(test.labels, pair[0]))
         assert record.comparator.scores == pytest.approx(scores(test.labels, pair[1]))
         gain = paired_bootstrap(test.labels, *pair, seed=cell.seed, groups=test.groups)
