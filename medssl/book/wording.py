@@ -20,13 +20,13 @@ def signed(value: float, digits: int = 3) -> str:
     return f"{'+' if rounded > 0 else '−'}{abs(rounded):.{digits}f}"
 
 
-def interval(value: float, low: float, high: float, *, digits: int = 3, kind: str = "95% CI") -> str:
+def interval(value: float, low: float, high: float, *, digits: int = 4, kind: str = "95% CI") -> str:
     """Write a difference with its interval.
 
     Examples
     --------
     >>> interval(0.012, -0.003, 0.027)
-    '+0.012 (95% CI −0.003 to +0.027)'
+    '+0.0120 (95% CI −0.0030 to +0.0270)'
     """
     return f"{signed(value, digits)} ({kind} {signed(low, digits)} to {signed(high, digits)})"
 
