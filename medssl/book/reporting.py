@@ -1,7 +1,7 @@
 """What every study reports in the same words: counts, estimates with intervals and verdicts, durations."""
 
 from medssl.book.results import Results
-from medssl.book.wording import interval, minutes
+from medssl.book.wording import DIGITS, interval, minutes
 from medssl.evidence.grade import importance, verdict
 
 __all__ = ["report_coefficient", "report_counts", "report_durations", "report_estimate"]
@@ -31,17 +31,22 @@ def report_estimate(results: Results, key: str, row, *, cell: str, words: dict =
     >>> row = types.SimpleNamespace(estimate=0.02, ci_low=0.01, ci_high=0.03)
     >>> report_estimate(results, "gain", row, cell="demo")
     """
-    limits = float(row.ci_low), float(row.ci_high)
+    limits = _shown(row.ci_low, row.ci_high)
     results.add(key, float(row.estimate), text=interval(row.estimate, *limits), cell=cell)
     results.add(f"{key}_verdict", float(row.estimate), text=words[verdict(*limits)], cell=cell)
     results.add(f"{key}_importance", float(row.estimate), text=importance(*limits), cell=cell)
+
+
+def _shown(low: float, high: float) -> tuple[float, float]:
+    """Round limits as they are printed: a page must not call a limit of 0.0000 a gain."""
+    return round(float(low), DIGITS), round(float(high), DIGITS)
 
 
 def report_coefficient(
     results: Results, key: str, fit, index: int, *, cell: str, words: dict = SLOPE
 ) -> None:
     """Add one coefficient of a `RandomEffectsFit` with its interval and what it means in words."""
-    low, high = float(fit.ci_low[index]), float(fit.ci_high[index])
+    low, high = _shown(fit.ci_low[index], fit.ci_high[index])
     results.add(key, float(fit.coef[index]), text=interval(fit.coef[index], low, high), cell=cell)
     results.add(f"{key}_verdict", float(fit.coef[index]), text=words[verdict(low, high)], cell=cell)
 

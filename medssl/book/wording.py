@@ -3,7 +3,9 @@
 import pandas as pd
 from IPython.display import HTML
 
-__all__ = ["interval", "minutes", "show_table", "signed"]
+DIGITS = 4  # decimals of a gain and of its limits
+
+__all__ = ["DIGITS", "interval", "minutes", "show_table", "signed"]
 
 
 def signed(value: float, digits: int = 3) -> str:
@@ -20,7 +22,7 @@ def signed(value: float, digits: int = 3) -> str:
     return f"{'+' if rounded > 0 else '−'}{abs(rounded):.{digits}f}"
 
 
-def interval(value: float, low: float, high: float, *, digits: int = 4, kind: str = "95% CI") -> str:
+def interval(value: float, low: float, high: float, *, digits: int = DIGITS, kind: str = "95% CI") -> str:
     """Write a difference with its interval.
 
     Examples
