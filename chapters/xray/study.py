@@ -6,7 +6,6 @@
 #       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
-#     language: python
 #     name: python3
 # ---
 
@@ -65,6 +64,7 @@ figure = partial(study_figure, place)
 # The encoder is pretrained on all training images without their labels, and then both arms, the pretrained encoder and the same encoder with the random weights that pretraining started from, are trained on the same subset with the same schedule.
 # Each arm chooses its learning rate from the same list with a held-out quarter of its own $n$ labels, and is then trained again on all of them; under fifty labels both take one fixed rate.
 # The test images are scored once.
+# Before the grid one pilot with seed zero was looked at, test scores included, to see that training works and how long it takes; that seed is not in the grid.
 # With the scores $A$ of both arms, the gain of seed $s$ and its mean over $S$ seeds are
 #
 # $$
