@@ -6,7 +6,7 @@ from medssl.meta import random_effects
 __all__ = ["study_figure", "survey_fit"]
 
 
-def survey_fit(effects, moderators=None):
+def survey_fit(effects, moderators=None, test="adhoc"):
     """Fit the random-effects model of the survey to effects of one independent set.
 
     Parameters
@@ -15,6 +15,8 @@ def survey_fit(effects, moderators=None):
         `yi` and `vi`, as `medssl.evidence.from_records` returns them.
     moderators : DataFrame, optional
         One column a moderator.
+    test : str
+        "adhoc" for the survey's own interval, "knha" for the sensitivity without the guard.
 
     Returns
     -------
@@ -28,7 +30,7 @@ def survey_fit(effects, moderators=None):
     >>> survey_fit(pd.DataFrame({"yi": [0.01, 0.03, 0.02], "vi": [0.001] * 3})).test
     'adhoc'
     """
-    return random_effects(effects["yi"], effects["vi"], moderators, method="REML", test="adhoc")
+    return random_effects(effects["yi"], effects["vi"], moderators, method="REML", test=test)
 
 
 def study_figure(place, drawing, name, title, caption, table, bars, cell):
