@@ -9,7 +9,9 @@ import pytest
 from medssl.book.execute import Chapter, Task, execute
 from medssl.evidence import from_records
 from medssl.experiments import find_records, load_records, to_table
+from medssl.experiments.grids import real_grid
 from medssl.meta import random_effects
+from medssl.training import SelectionConfig
 
 ROOT = Path(__file__).parents[2]
 TINY = {"live_images": 60, "live_label_counts": [8], "live_seeds": [1, 2], "live_epochs": 1}
@@ -97,3 +99,14 @@ def test_the_live_run_really_trained(study):
     )
     assert card["count"] == len(TINY["live_seeds"]) * 3
     assert card["records"]["count"] == len(TINY["live_seeds"]) * 2
+
+
+def test_the_protocol_in_words_is_the_protocol_in_code():
+    """The prose says fifty labels, a quarter and no seed zero; the configuration has to say the same."""
+    text = (ROOT / "chapters/xray/study.py").read_text(encoding="utf-8")
+    assert "under fifty labels both take one fixed rate" in text
+    assert SelectionConfig().least_labels == 50
+    assert "a held-out quarter of its own" in text
+    assert SelectionConfig().held_out == 0.25
+    assert "that seed is not in the grid" in text
+    assert 0 not in {cell.seed for cell in real_grid()}
