@@ -1,6 +1,6 @@
 """The fitted random-effects model: its numbers, predictions, intervals and report."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from medssl.errors import UsageError
-from medssl.meta._inputs import prediction_matrix
+from medssl.meta._inputs import DesignRows
 from medssl.meta._report import paragraph
 from medssl.meta._tau2 import q_profile, typical_variance
 
@@ -85,6 +85,7 @@ class RandomEffectsFit:
     design: np.ndarray
     method: str
     test: str
+    _rows: DesignRows = field(repr=False)
 
     @property
     def k(self) -> int:
@@ -102,8 +103,8 @@ class RandomEffectsFit:
         Parameters
         ----------
         moderators : DataFrame, Series, array or float, optional
-            Rows to predict at, by column name or in the order of the fit. Without it: one row for a model
-            without moderators, else the fitted values of the k effects.
+            Rows to predict at, by column name, by the variables of the formula, or in the order of the fit.
+            Without it: one row for a model without moderators, else the fitted values of the k effects.
         level : float
             Coverage of both intervals, between 0 and 1.
 
@@ -119,7 +120,7 @@ class RandomEffectsFit:
         UsageError
             Columns that are missing or not in the model, missing values, a level outside 0 to 1.
         """
-        rows, index = self._prediction_rows(moderators)
+        rows, index = self._rows.at(moderators)
         critical = critical_value(self.df, level)
         estimate = rows @ self.coef
         variance = np.einsum("ij,jk,ik->i", rows, self.covariance, rows)
@@ -128,12 +129,6 @@ class RandomEffectsFit:
         limits = {"ci_low": -mean, "ci_high": mean, "pi_low": -new, "pi_high": new}
         table = {"estimate": estimate, **{name: estimate + half for name, half in limits.items()}}
         return pd.DataFrame(table, index=index)
-
-    def _prediction_rows(self, moderators) -> tuple[np.ndarray, pd.Index]:
-        if moderators is not None:
-            return prediction_matrix(moderators, self.names)
-        rows = self.design if len(self.names) > 1 else np.ones((1, 1))
-        return rows, pd.RangeIndex(len(rows))
 
     def tau2_interval(self, level: float = 0.95) -> Interval:
         """Return the Q-profile interval of `tau2` (Viechtbauer 2007), ``(low, high)``.

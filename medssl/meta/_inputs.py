@@ -7,10 +7,46 @@ import pandas as pd
 from scipy.linalg import qr
 
 from medssl.errors import UsageError
+from medssl.meta._formula import Formula, parse_formula
 
-__all__ = ["Design", "check_choice", "design_matrix", "effects_and_variances", "prediction_matrix"]
+__all__ = [
+    "Design",
+    "DesignRows",
+    "check_choice",
+    "design_matrix",
+    "effects_and_variances",
+    "prediction_matrix",
+    "same_index",
+    "same_length",
+]
 
 INTERCEPT = "intercept"
+
+
+@dataclass(frozen=True, eq=False)
+class DesignRows:
+    """What it takes to build rows of a design: column names, and the formula when there was one."""
+
+    names: tuple[str, ...]
+    formula: Formula | None = None
+    fitted: np.ndarray | None = None  # the rows of the fit [k, p]
+
+    def at(self, moderators) -> tuple[np.ndarray, pd.Index]:
+        """Return the rows to predict at; without moderators one row, or the fitted ones."""
+        if moderators is not None:
+            return prediction_matrix(moderators, self.names, self.formula)
+        rows = self.fitted if len(self.names) > 1 else np.ones((1, 1))
+        return rows, pd.RangeIndex(len(rows))
+
+    def columns(self, name: str) -> list[int]:
+        """Return the numbers of the columns of a coefficient or of a term of the formula."""
+        if name in self.names:
+            return [self.names.index(name)]
+        terms = self.formula.terms if self.formula is not None else {}
+        if name in terms:
+            return [self.names.index(column) for column in terms[name]]
+        known = ", ".join(dict.fromkeys([*self.names, *terms]))
+        raise UsageError(f"the model has no term {name!r}; it has {known}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +55,12 @@ class Design:
 
     names: tuple[str, ...]
     values: np.ndarray
+    formula: Formula | None = None
+
+    @property
+    def rows(self) -> DesignRows:
+        """How to build more rows of this design."""
+        return DesignRows(self.names, self.formula, self.values)
 
 
 def check_choice(what: str, value: str, allowed) -> str:
@@ -33,7 +75,7 @@ def effects_and_variances(yi, vi) -> tuple[np.ndarray, np.ndarray]:
     y, v = _vector("yi", yi), _vector("vi", vi)
     if len(y) != len(v):
         raise UsageError(f"yi has {len(y)} values and vi has {len(v)}; give one variance for each effect.")
-    _same_index("yi", yi, "vi", vi)
+    same_index("yi", yi, "vi", vi)
     bad = np.flatnonzero(v <= 0)
     if len(bad):
         raise UsageError(
@@ -65,7 +107,7 @@ def _finite(name: str, array: np.ndarray) -> None:
         )
 
 
-def _same_index(name: str, first, other_name: str, second) -> None:
+def same_index(name: str, first, other_name: str, second) -> None:
     pandas = (pd.Series, pd.DataFrame)
     if isinstance(first, pandas) and isinstance(second, pandas) and not first.index.equals(second.index):
         raise UsageError(
@@ -74,14 +116,28 @@ def _same_index(name: str, first, other_name: str, second) -> None:
         )
 
 
-def design_matrix(moderators, yi, k: int) -> Design:
-    """Return the design with an intercept; collinear or unusable moderators raise `UsageError`."""
-    if moderators is None:
-        return Design((INTERCEPT,), np.ones((k, 1)))
-    names, values = _named_columns(moderators)
+def same_length(name: str, values, k: int) -> None:
+    """Raise `UsageError` when `values` has another number of rows than the effects."""
     if len(values) != k:
-        raise UsageError(f"moderators has {len(values)} rows and yi has {k}; they must agree.")
-    _same_index("yi", yi, "moderators", moderators)
+        raise UsageError(f"{name} has {len(values)} rows and yi has {k}; they must agree.")
+
+
+def design_matrix(moderators, yi, k: int, data=None) -> Design:
+    """Return the design with an intercept; collinear or unusable moderators raise `UsageError`."""
+    formula = None
+    if isinstance(moderators, str):
+        formula = _formula(moderators, yi, k, data)
+        names, values = formula.names, formula.values(data)
+        if not names:
+            return Design((INTERCEPT,), np.ones((k, 1)), formula)
+    elif data is not None:
+        raise UsageError("data is the table of a formula; give moderators as a formula, or leave data out.")
+    elif moderators is None:
+        return Design((INTERCEPT,), np.ones((k, 1)))
+    else:
+        names, values = _named_columns(moderators)
+        same_length("moderators", values, k)
+        same_index("yi", yi, "moderators", moderators)
     names = (INTERCEPT, *names)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -89,10 +145,20 @@ def design_matrix(moderators, yi, k: int) -> Design:
             f"moderators repeats the name {', '.join(repeated)} (the intercept is added here). "
             "Rename or drop the column."
         )
-    design = Design(names, np.column_stack([np.ones(k), values]))
+    design = Design(names, np.column_stack([np.ones(k), values]), formula)
     if k >= len(names):
         _full_rank(design)
     return design
+
+
+def _formula(text: str, yi, k: int, data) -> Formula:
+    if not isinstance(data, pd.DataFrame):
+        raise UsageError(
+            f"moderators is the formula {text!r}; give a table of moderators as data=, or an array."
+        )
+    same_length("data", data, k)
+    same_index("yi", yi, "data", data)
+    return parse_formula(text, data)
 
 
 def _named_columns(moderators) -> tuple[tuple[str, ...], np.ndarray]:
@@ -140,9 +206,11 @@ def _full_rank(design: Design) -> None:
         )
 
 
-def prediction_matrix(moderators, names: tuple[str, ...]) -> tuple[np.ndarray, pd.Index]:
+def prediction_matrix(moderators, names: tuple[str, ...], formula=None) -> tuple[np.ndarray, pd.Index]:
     """Return rows [m, p] to predict at, and their labels."""
     wanted = names[1:]
+    if formula is not None and wanted:
+        return _with_intercept(formula.values(moderators)), moderators.index
     if not wanted:
         raise UsageError("this model has no moderators; call predict() without any.")
     if isinstance(moderators, pd.DataFrame):

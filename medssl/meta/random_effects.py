@@ -9,12 +9,14 @@ from medssl.meta._inputs import Design, check_choice, design_matrix, effects_and
 from medssl.meta._tau2 import METHODS, Tau2, estimate_tau2
 from medssl.meta._wls import WeightedFit, weighted_fit
 
-__all__ = ["random_effects"]
+__all__ = ["fit_given_tau2", "moderator_test", "random_effects"]
 
 TESTS = ("z", "knha", "adhoc")
 
 
-def random_effects(yi, vi, moderators=None, *, method: str = "REML", test: str = "knha") -> RandomEffectsFit:
+def random_effects(
+    yi, vi, moderators=None, *, data=None, method: str = "REML", test: str = "knha"
+) -> RandomEffectsFit:
     r"""Fit a random-effects model, or a meta-regression when there are moderators.
 
     Parameters
@@ -23,8 +25,11 @@ def random_effects(yi, vi, moderators=None, *, method: str = "REML", test: str =
         Effects, for example gains in AUC.
     vi : array-like of shape (k,)
         Their sampling variances (squared standard errors), positive.
-    moderators : DataFrame, Series or array of shape (k,) or (k, m), optional
-        Numeric moderators; names are kept, and the intercept is added as the first column.
+    moderators : str, DataFrame, Series or array of shape (k,) or (k, m), optional
+        A formula such as ``"log10_ratio + C(modality)"`` on the columns of `data`, or numeric columns; names
+        are kept, and the intercept is added as the first column.
+    data : DataFrame, optional
+        The table of the formula.
     method : {"REML", "FE", "DL", "HE", "HS", "SJ", "ML", "EB", "PM"}
         Estimator of the variance between studies: restricted maximum likelihood, none (common effect),
         DerSimonian-Laird, Hedges, Hunter-Schmidt, Sidik-Jonkman, maximum likelihood, empirical Bayes,
@@ -76,7 +81,7 @@ def random_effects(yi, vi, moderators=None, *, method: str = "REML", test: str =
     check_choice("method", method, METHODS)
     check_choice("test", test, TESTS)
     y, v = effects_and_variances(yi, vi)
-    design = design_matrix(moderators, yi, len(y))
+    design = design_matrix(moderators, yi, len(y), data)
     _enough_rows(design, method, test)
     return fit_given_tau2(y, v, design, estimate_tau2(method, y, v, design.values), method, test)
 
@@ -106,7 +111,7 @@ def fit_given_tau2(y, v, design: Design, tau2: Tau2, method: str, test: str) -> 
         tau2=tau2.value,
         tau2_se=tau2.se,
         **_heterogeneity(y, v, x, tau2.value, method),
-        **_moderator_test(fit.coef, covariance, df),
+        **moderator_test(fit.coef, covariance, df),
         r2=_explained(y, v, x, tau2.value, method),
         covariance=covariance,
         yi=y,
@@ -114,6 +119,7 @@ def fit_given_tau2(y, v, design: Design, tau2: Tau2, method: str, test: str) -> 
         design=x,
         method=method,
         test=test,
+        _rows=design.rows,
     )
 
 
@@ -153,7 +159,8 @@ def _heterogeneity(y, v, x, tau2: float, method: str) -> dict[str, float]:
     return {**test, "i2": 100 * tau2 / (typical + tau2), "h2": tau2 / typical + 1}
 
 
-def _moderator_test(coef, covariance, df: float) -> dict[str, float]:
+def moderator_test(coef, covariance, df: float) -> dict[str, float]:
+    """Test all coefficients but the intercept: chi-square when `df` is infinite, else F."""
     m = len(coef) - 1
     if m == 0:
         return {"qm": float("nan"), "qm_p": float("nan")}

@@ -1,0 +1,174 @@
+"""Coefficients of a multilevel fit with cluster-robust errors, and the Wald test of several of them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from medssl.errors import UsageError
+from medssl.meta._inputs import DesignRows
+from medssl.meta._report import p_text
+from medssl.meta._sandwich import Sandwich
+
+__all__ = ["RobustFit", "WaldTest", "robust_fit"]
+
+
+@dataclass(frozen=True)
+class WaldTest:
+    """A joint test that several contrasts are 0: F statistic, its degrees of freedom, p value.
+
+    `p_value` is NaN where the approximation has no positive denominator degrees of freedom: with so few
+    clusters the contrasts cannot be tested together.
+    """
+
+    statistic: float
+    df_num: float
+    df_den: float
+    p_value: float
+    names: tuple[str, ...] = ()
+
+    def report(self) -> str:
+        """Return the test in one sentence."""
+        what = ", ".join(self.names) or "the contrasts"
+        if not np.isfinite(self.p_value):
+            return f"Too few clusters to test {what} jointly."
+        test = f"F({self.df_num:g}, {self.df_den:.1f}) = {self.statistic:.2f}, {p_text(self.p_value)}"
+        return f"Jointly, {what}: {test}."
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RobustFit:
+    """Cluster-robust inference; arrays have one entry a coefficient, the intercept first.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Coefficient names.
+    coef, se, df, statistic, p_value, ci_low, ci_high : ndarray of shape (p,)
+        Estimates, robust standard errors, Satterthwaite degrees of freedom, t statistics, two-sided p values
+        and limits.
+    covariance : ndarray of shape (p, p)
+        Robust covariance.
+    kind : {"CR0", "CR1", "CR2"}
+        The small-sample adjustment.
+    clusters : int
+        Number of clusters.
+    level : float
+        Coverage of the limits.
+    """
+
+    names: tuple[str, ...]
+    coef: np.ndarray
+    se: np.ndarray
+    df: np.ndarray
+    statistic: np.ndarray
+    p_value: np.ndarray
+    ci_low: np.ndarray
+    ci_high: np.ndarray
+    covariance: np.ndarray
+    kind: str
+    clusters: int
+    level: float
+    _sandwich: Sandwich = field(repr=False)
+    _rows: DesignRows = field(repr=False)
+    _heterogeneity: float = field(repr=False)
+
+    def wald(self, terms=None) -> WaldTest:
+        """Test several coefficients together (HTZ: Pustejovsky and Tipton 2018).
+
+        Parameters
+        ----------
+        terms : str, list of str or array of shape (q, p), optional
+            Names of coefficients, names of formula terms such as ``"C(modality)"``, or contrasts; by default
+            all but the intercept.
+
+        Returns
+        -------
+        WaldTest
+            Hotelling's T squared with estimated degrees of freedom, as an F test.
+        """
+        contrasts, names = self._contrasts(terms)
+        q = len(contrasts)
+        estimate = contrasts @ self.coef
+        covariance = contrasts @ self.covariance @ contrasts.T
+        eta = self._sandwich.hotelling(contrasts)
+        df_den = eta - q + 1
+        if not df_den > 0 or np.linalg.matrix_rank(covariance, hermitian=True) < q:
+            return WaldTest(float("nan"), float(q), float(df_den), float("nan"), names)
+        wald = float(estimate @ np.linalg.solve(covariance, estimate))
+        statistic = df_den / (eta * q) * wald
+        return WaldTest(statistic, float(q), df_den, float(stats.f.sf(statistic, q, df_den)), names)
+
+    def _contrasts(self, terms) -> tuple[np.ndarray, tuple[str, ...]]:
+        p = len(self.names)
+        if terms is None:
+            if p == 1:
+                raise UsageError("this model has no moderators; there is nothing to test jointly.")
+            return np.eye(p)[1:], self.names[1:]
+        if isinstance(terms, str) or all(isinstance(term, str) for term in terms):
+            names = [terms] if isinstance(terms, str) else list(terms)
+            columns = [i for name in names for i in self._rows.columns(name)]
+            return np.eye(p)[columns], tuple(names)
+        contrasts = np.atleast_2d(np.asarray(terms, float))
+        if contrasts.shape[1] != p or not np.isfinite(contrasts).all():
+            raise UsageError(f"contrasts have {contrasts.shape[1]} columns; give {p} finite numbers a row.")
+        if np.linalg.matrix_rank(contrasts) < len(contrasts):
+            raise UsageError("the rows of the contrasts are collinear; drop the repeated ones.")
+        return contrasts, ()
+
+    def predict(self, moderators=None, level: float | None = None) -> pd.DataFrame:
+        """Predict the mean effect and the effect in a new cluster, as `MultilevelFit.predict` does.
+
+        The limits are t limits with Satterthwaite degrees of freedom of each predicted row, in column `df`.
+        """
+        rows, index = self._rows.at(moderators)
+        df = self._sandwich.satterthwaite(rows)
+        variance = np.einsum("ij,jk,ik->i", rows, self.covariance, rows)
+        return intervals(
+            rows @ self.coef, variance, self._heterogeneity, df, level or self.level, index
+        ).assign(df=df)
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a coefficient: estimate, standard error, degrees of freedom, t, p value, limits."""
+        columns = ("coef", "se", "df", "statistic", "p_value", "ci_low", "ci_high")
+        return pd.DataFrame({name: getattr(self, name) for name in columns}, index=list(self.names))
+
+    def __repr__(self) -> str:
+        terms = ", ".join(
+            f"{name} {value:.4g} (df {df:.1f})"
+            for name, value, df in zip(self.names, self.coef, self.df, strict=True)
+        )
+        return f"RobustFit({self.kind}, {self.clusters} clusters: {terms})"
+
+
+def intervals(estimate, variance, heterogeneity: float, df, level: float, index) -> pd.DataFrame:
+    """Return estimate, confidence and prediction limits of rows with variances and degrees of freedom."""
+    if not 0 < level < 1:
+        raise UsageError(f"level is {level!r}; it must lie between 0 and 1, for example 0.95.")
+    critical = stats.t.isf((1 - level) / 2, df)
+    mean, new = critical * np.sqrt(variance), critical * np.sqrt(variance + heterogeneity)
+    limits = {"ci_low": -mean, "ci_high": mean, "pi_low": -new, "pi_high": new}
+    return pd.DataFrame(
+        {"estimate": estimate, **{name: estimate + half for name, half in limits.items()}}, index=index
+    )
+
+
+def robust_fit(
+    coef, pieces: Sandwich, kind: str, level: float, rows: DesignRows, heterogeneity: float
+) -> RobustFit:
+    """Turn the pieces of the sandwich into tests and limits."""
+    covariance = pieces.covariance()
+    se = np.sqrt(np.diag(covariance))
+    df = pieces.satterthwaite(np.eye(len(coef)))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a perfect fit has no standard error
+        statistic = coef / se
+    if not 0 < level < 1:
+        raise UsageError(f"level is {level!r}; it must lie between 0 and 1, for example 0.95.")
+    half = stats.t.isf((1 - level) / 2, df) * se
+    return RobustFit(
+        names=rows.names, coef=coef, se=se, df=df, statistic=statistic,
+        p_value=2 * stats.t.sf(np.abs(statistic), df), ci_low=coef - half, ci_high=coef + half,
+        covariance=covariance, kind=kind, clusters=len(pieces.scores), level=level,
+        _sandwich=pieces, _rows=rows, _heterogeneity=heterogeneity,
+    )  # fmt: skip
