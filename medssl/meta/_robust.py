@@ -146,7 +146,7 @@ def intervals(estimate, variance, heterogeneity: float, df, level: float, index)
     """Return estimate, confidence and prediction limits of rows with variances and degrees of freedom."""
     if not 0 < level < 1:
         raise UsageError(f"level is {level!r}; it must lie between 0 and 1, for example 0.95.")
-    critical = stats.t.isf((1 - level) / 2, df)
+    critical, variance = stats.t.isf((1 - level) / 2, df), np.maximum(variance, 0.0)
     mean, new = critical * np.sqrt(variance), critical * np.sqrt(variance + heterogeneity)
     limits = {"ci_low": -mean, "ci_high": mean, "pi_low": -new, "pi_high": new}
     return pd.DataFrame(
@@ -159,7 +159,7 @@ def robust_fit(
 ) -> RobustFit:
     """Turn the pieces of the sandwich into tests and limits."""
     covariance = pieces.covariance()
-    se = np.sqrt(np.diag(covariance))
+    se = np.sqrt(np.maximum(np.diag(covariance), 0.0))  # rounding of a perfect fit
     df = pieces.satterthwaite(np.eye(len(coef)))
     with np.errstate(divide="ignore", invalid="ignore"):  # a perfect fit has no standard error
         statistic = coef / se
