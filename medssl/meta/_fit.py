@@ -9,8 +9,9 @@ from scipy import stats
 
 from medssl.errors import UsageError
 from medssl.meta._inputs import DesignRows
+from medssl.meta._profile import Profile, profile_curve
 from medssl.meta._report import paragraph
-from medssl.meta._tau2 import q_profile, typical_variance
+from medssl.meta._tau2 import log_likelihood, q_profile, typical_variance
 
 __all__ = ["Interval", "RandomEffectsFit", "critical_value"]
 
@@ -26,6 +27,11 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no positive value fits the data: both limits are 0."""
+        return self.low == self.high == 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,12 +140,27 @@ class RandomEffectsFit:
         """Return the Q-profile interval of `tau2` (Viechtbauer 2007), ``(low, high)``.
 
         It inverts the generalised Q statistic, whose distribution under the model is chi-square with k - p
-        degrees of freedom, and depends on the data, not on the estimator of `tau2`.
+        degrees of freedom, and depends on the data, not on the estimator of `tau2`. Where the effects scatter
+        so much less than their variances say that even 0 is too large, the interval is empty: both limits are
+        0 and `is_empty` is true. With few effects the upper limit may be huge; it is never cut.
         """
         critical_value(self.df, level)
         if self.k <= len(self.names):
             raise UsageError("tau2 needs more effects than coefficients.")
         return Interval(*q_profile(self.yi, self.vi, self.design, level))
+
+    def profile(self, level: float = 0.95, points: int = 41) -> Profile:
+        """Return the profile likelihood of `tau2` with its interval, for "ML" and "REML"."""
+        if self.method not in ("ML", "REML"):
+            raise UsageError(
+                f"method {self.method!r} maximises no likelihood; fit with ML or REML to profile it."
+            )
+
+        def height(tau2: float) -> float:
+            return log_likelihood(tau2, self.yi, self.vi, self.design, restricted=self.method == "REML")
+
+        unit = float(np.median(self.vi))
+        return profile_curve(height, "tau2", self.tau2, height(self.tau2), unit, level, points)
 
     def i2_interval(self, level: float = 0.95) -> Interval:
         """Return the limits of I2, in percent, that follow from those of `tau2`."""

@@ -65,6 +65,10 @@ def _heterogeneity(fit) -> list[str]:
     kind = "Residual heterogeneity" if len(fit.names) > 1 else "Heterogeneity"
     if fit.method == "FE":
         return [f"{kind}: {test}, I2 = {fit.i2:.1f}%."]
-    low, high = fit.tau2_interval()
-    limits = f"tau2 = {fit.tau2:.3g} (95% Q-profile interval {low:.3g} to {high:.3g})"
+    interval = fit.tau2_interval()
+    limits = f"tau2 = {fit.tau2:.3g} (95% Q-profile interval {interval.low:.3g} to {interval.high:.3g})"
+    if interval.is_empty:
+        limits = (
+            f"tau2 = {fit.tau2:.3g} (the Q-profile interval is empty: effects scatter less than expected)"
+        )
     return [f"{kind}: {limits}, I2 = {fit.i2:.1f}%, {test}."]
