@@ -1,12 +1,9 @@
-"""`medssl meta`: a random-effects analysis of a table of effects."""
+"""`medssl meta`: a meta-analysis of any table of effects, as text, table, JSON and figures."""
 
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
-
-from medssl.errors import DataError, UsageError
 
 __all__ = ["meta"]
 
@@ -15,43 +12,60 @@ def meta(
     file: Annotated[Path, typer.Argument(help="CSV file with one row an effect.")],
     yi: Annotated[str, typer.Option(help="Column with the effects.")] = "yi",
     vi: Annotated[str, typer.Option(help="Column with their sampling variances.")] = "vi",
-    moderators: Annotated[
-        list[str] | None, typer.Option("--moderator", "-m", help="Column to regress on; repeat for several.")
+    sei: Annotated[
+        str | None, typer.Option(help="Column with standard errors, in place of the variances.")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Column with what dependent effects share: a study, a data set, a team."),
+    ] = None,
+    moderators: Annotated[
+        str | None,
+        typer.Option(
+            "--moderators", "--moderator", "-m", help='Formula, for instance "log10_ratio + C(modality)".'
+        ),
+    ] = None,
+    rho: Annotated[float, typer.Option(help="Correlation of sampling errors within a cluster.")] = 0.6,
     method: Annotated[
-        str, typer.Option(help="Estimator of tau2: FE, DL, HE, HS, SJ, ML, REML, EB or PM.")
+        str, typer.Option(help="Without clusters: estimator of tau2: FE, DL, HE, HS, SJ, ML, REML, EB or PM.")
     ] = "REML",
-    test: Annotated[str, typer.Option(help="Intervals: z, knha or adhoc.")] = "knha",
+    test: Annotated[str, typer.Option(help="Without clusters: intervals z, knha or adhoc.")] = "knha",
+    label: Annotated[str | None, typer.Option(help="Column with a name for each row, for figures.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Keep these rows only, for instance \"metric == 'AUC'\".")
+    ] = None,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Leave out rows with missing values, and say how many.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for tables, results.json, report.txt and figures.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the results as JSON and nothing else.")
+    ] = False,
 ) -> None:
-    """Pool effects, or regress them on moderators, in a random-effects model.
+    """Pool effects, or regress them on moderators; with --cluster, for effects that depend on each other.
 
-    Example: medssl meta effects.csv --moderator log10_label_ratio
+    Without clusters: a random-effects model (REML, Knapp-Hartung). With clusters: correlated and hierarchical
+    effects with cluster-robust errors (CR2). Small-study effects and influence are reported as well.
+
+    Example: medssl meta effects.csv --yi gain --vi variance --cluster study -m "log10_ratio + C(modality)"
     """
-    from medssl.meta import random_effects  # scipy takes a second to import
+    import json
 
-    effects = _read(file)
-    names = list(moderators or [])
-    columns = _columns(file, effects, [yi, vi, *names])
-    fit = random_effects(
-        columns[yi], columns[vi], columns[names] if names else None, method=method, test=test
-    )
-    typer.echo(fit.table().to_string(float_format=lambda value: f"{value:.6g}"))
-    typer.echo()
-    typer.echo(fit.report())
+    from medssl._commands._meta_table import Columns, read_effects
+    from medssl.synthesis.analysis import analyse  # scipy takes a second to import
 
-
-def _read(file: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(file)
-    except FileNotFoundError as error:
-        raise DataError(f"{file}: no such file. Give the path of a CSV table of effects.") from error
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"{file}: not readable as CSV ({error}).") from error
-
-
-def _columns(file: Path, effects: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    missing = [name for name in names if name not in effects]
-    if missing:
-        known = ", ".join(map(str, effects.columns))
-        raise UsageError(f"{file} has no column {', '.join(missing)}; it has {known}.")
-    return effects[list(dict.fromkeys(names))]
+    columns = Columns(yi=yi, vi=vi, sei=sei, cluster=cluster, label=label)
+    table, dropped = read_effects(file, columns, moderators, where=where, drop_missing=drop_missing)
+    analysis = analyse(table, moderators, clustered=cluster is not None, rho=rho, method=method, test=test)
+    results = {"file": file.name, "dropped_rows": dropped, **analysis.results()}
+    if as_json:
+        typer.echo(json.dumps(results, indent=1, allow_nan=False))
+    else:
+        if dropped:
+            typer.echo(f"{dropped} rows with missing values were left out.\n")
+        typer.echo(analysis.text())
+    if out is not None:
+        written = analysis.write(out, results)
+        typer.echo(f"\n{len(written)} files in {out}.", err=as_json)
