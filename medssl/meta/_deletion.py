@@ -7,11 +7,19 @@ import pandas as pd
 
 from medssl.errors import UsageError
 from medssl.meta._fit import RandomEffectsFit
-from medssl.meta._inputs import Design, check_choice
+from medssl.meta._inputs import Design, check_choice, same_index
 from medssl.meta._tau2 import METHODS, Tau2, _grid, _root, estimate_tau2
 from medssl.meta.random_effects import TESTS, fit_given_tau2
 
-__all__ = ["check_model", "deleted_fits", "deleted_tau2", "estimable", "moderator_table", "row_labels"]
+__all__ = [
+    "check_model",
+    "deleted_fits",
+    "deleted_multilevel",
+    "deleted_tau2",
+    "estimable",
+    "moderator_table",
+    "row_labels",
+]
 
 MANY = 200  # effects beyond which the scan of each likelihood starts from shared sums
 
@@ -26,6 +34,7 @@ def row_labels(labels, yi, k: int) -> np.ndarray:
     """Return one label a row: those given, else the index of the series `yi`, else row numbers from 0."""
     if labels is None:
         return yi.index.to_numpy() if isinstance(yi, pd.Series) else np.arange(k)
+    same_index("yi", yi, "labels", labels)
     values = np.asarray(labels)
     if values.ndim != 1 or len(values) != k:
         raise UsageError(f"labels has shape {values.shape} and yi has {k} values; give one label for each.")
@@ -44,7 +53,8 @@ def deleted_fits(
 ) -> Iterator[RandomEffectsFit | None]:
     """Refit without the rows of each code 0, 1, ... in turn; None where the rest cannot support the model."""
     shared = None
-    if method in ("ML", "REML") and len(design.names) == 1 and len(y) > MANY:
+    many = len(y) > MANY and len(y) - np.bincount(codes).max() > 1
+    if many and method in ("ML", "REML") and len(design.names) == 1:
         shared = deleted_tau2(y, v, codes, restricted=method == "REML")
     for code in range(codes.max() + 1):
         keep = codes != code
@@ -57,6 +67,28 @@ def deleted_fits(
         else:
             tau2 = Tau2(shared[code], float("nan"))
         yield fit_given_tau2(y[keep], v[keep], Design(design.names, x), tau2, method, test)
+
+
+def deleted_multilevel(y, v, design: Design, codes: np.ndarray, rho: float) -> Iterator:
+    """Refit the multilevel model without each cluster 0, 1, ...; None where the rest cannot support it."""
+    if codes.max() < 2:
+        raise UsageError(
+            f"cluster names {codes.max() + 1} cluster(s); a multilevel model needs two more besides the one "
+            "that is left out."
+        )
+    return _deleted_multilevel(y, v, design, codes, rho)
+
+
+def _deleted_multilevel(y, v, design: Design, codes: np.ndarray, rho: float) -> Iterator:
+    from medssl.meta.multilevel import multilevel
+
+    for code in range(codes.max() + 1):
+        keep = codes != code
+        rest = Design(design.names, design.values[keep])
+        if estimable(rest.values, "REML", "knha") and codes.max() >= len(design.names):
+            yield multilevel(y[keep], v[keep], codes[keep], moderator_table(rest), rho=rho)
+        else:
+            yield None
 
 
 def estimable(x: np.ndarray, method: str, test: str) -> bool:
@@ -91,9 +123,7 @@ def deleted_tau2(y: np.ndarray, v: np.ndarray, codes: np.ndarray, *, restricted:
 
 def _shared_grid(y, v, codes) -> np.ndarray:
     """Return grid points up to a bound that holds whichever rows are left out."""
-    left = len(y) - np.bincount(codes).max()
-    if left < 2:
-        raise UsageError("leaving out a cluster leaves fewer than two effects; tau2 needs two.")
+    left = len(y) - np.bincount(codes).max()  # at least two
     grid = _grid(y, v, np.ones((len(y), 1)))
     bound = np.sum((y - y.mean()) ** 2) / (left - 1) + v.max()
     return np.append(grid, bound) if bound > grid[-1] else grid

@@ -1,23 +1,30 @@
 """Leave-one-out analysis: the model refitted without each effect, or each cluster, in turn."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 
 from medssl.errors import UsageError
 from medssl.meta._clusters import cluster_codes
-from medssl.meta._deletion import check_model, deleted_fits, estimable, moderator_table, row_labels
-from medssl.meta._inputs import Design, design_matrix, effects_and_variances
+from medssl.meta._deletion import check_model, deleted_fits, deleted_multilevel, moderator_table, row_labels
+from medssl.meta._inputs import Design, design_matrix, effects_and_variances, same_index
 from medssl.meta._tau2 import estimate_tau2
 from medssl.meta.random_effects import fit_given_tau2
 
-__all__ = ["deleted_multilevel", "leave_one_out"]
+__all__ = ["leave_one_out"]
 
 COEFFICIENT = {
     "estimate": "coef",
     "se": "se",
     "statistic": "statistic",
+    "p_value": "p_value",
+    "ci_low": "ci_low",
+    "ci_high": "ci_high",
+}
+ROBUST = {
+    "estimate": "coef",
+    "se": "se",
+    "statistic": "statistic",
+    "df": "df",
     "p_value": "p_value",
     "ci_low": "ci_low",
     "ci_high": "ci_high",
@@ -51,8 +58,8 @@ def leave_one_out(
     labels : array-like of shape (k,), optional
         Name of each effect; by default the index of the series `yi`, or row numbers from 0.
     rho : float, optional
-        With it the model is `multilevel` with this sampling correlation inside clusters, and errors and limits
-        are cluster-robust (CR2); without it, `random_effects`.
+        With it the model is `multilevel` with this sampling correlation inside clusters, and errors and
+        limits are cluster-robust (CR2); without it, `random_effects`.
     method, test : str
         As in `random_effects`; not with `rho`.
 
@@ -61,11 +68,11 @@ def leave_one_out(
     DataFrame
         One row for what is left out (the clusters in order of first appearance): ``left_out, k, estimate, se,
         statistic, p_value, ci_low, ci_high, q, q_p, tau2, i2, sign_changes``. `k` counts the effects that
-        remain; `sign_changes` says that the estimate has not the sign of the full fit. With moderators there is
-        one row for each left-out and coefficient, named in the column ``term`` after ``left_out``. With `rho`,
-        ``df`` follows ``statistic``, and ``sigma2_cluster, sigma2_effect`` stand for ``tau2, i2``. Where the
-        remaining rows cannot support the model (a moderator that no longer varies, too few effects), the
-        numbers are missing.
+        remain; `sign_changes` says that the estimate has not the sign of the full fit. With moderators there
+        is one row for each left-out and coefficient, named in the column ``term`` after ``left_out``. With
+        `rho`, ``df`` follows ``statistic``, and ``sigma2_cluster, sigma2_effect`` stand for ``tau2, i2``.
+        Where the remaining rows cannot support the model (a moderator that no longer varies, too few
+        effects), the numbers are missing.
 
     Raises
     ------
@@ -80,7 +87,7 @@ def leave_one_out(
     --------
     >>> table = leave_one_out([0.10, 0.04, 0.01, 0.02], [0.0004, 0.0003, 0.0002, 0.0001])
     >>> table.estimate.round(3).to_list()
-    [0.02, 0.039, 0.051, 0.047]
+    [0.021, 0.041, 0.051, 0.049]
     >>> by_paper = leave_one_out([0.1, 0.04, 0.01, 0.02], [4e-4, 3e-4, 2e-4, 1e-4], cluster=list("aabc"))
     >>> by_paper.left_out.to_list(), by_paper.k.to_list()
     (['a', 'b', 'c'], [2, 3, 3])
@@ -103,6 +110,7 @@ def _left_out(cluster, labels, yi, k: int) -> tuple[np.ndarray, np.ndarray]:
         return np.arange(k), row_labels(labels, yi, k)
     if labels is not None:
         raise UsageError("labels name effects, and whole clusters are left out here; leave labels out.")
+    same_index("yi", yi, "cluster", cluster)
     codes, names = cluster_codes(cluster, k)
     if len(names) < 2:
         raise UsageError("cluster names one cluster only; without it nothing is left to analyse.")
@@ -124,34 +132,17 @@ def _random_effects(y, v, design: Design, codes, names, method: str, test: str) 
 def _multilevel(y, v, design: Design, codes, names, rho: float) -> pd.DataFrame:
     from medssl.meta.multilevel import multilevel
 
+    fits = deleted_multilevel(y, v, design, codes, rho)
     full = multilevel(y, v, codes, moderator_table(design), rho=rho)
-    numbers = {**dict(list(COEFFICIENT.items())[:3]), "df": "df", **dict(list(COEFFICIENT.items())[3:])}
     rows = []
-    for code, fit in enumerate(deleted_multilevel(y, v, design, codes, rho)):
+    for code, fit in enumerate(fits):
         robust, rest = None, {}
         if fit is not None:
             robust = fit.robust("CR2")
             rest = {"q": fit.q, "q_p": fit.q_p}
             rest |= {"sigma2_cluster": fit.sigma2[0], "sigma2_effect": fit.sigma2[1]}
-        rows += _rows(names[code], int(np.sum(codes != code)), full, robust, numbers, rest)
-    return _table(rows, design, (*numbers, "q", "q_p", "sigma2_cluster", "sigma2_effect"))
-
-
-def deleted_multilevel(y, v, design: Design, codes: np.ndarray, rho: float) -> Iterator:
-    """Refit the multilevel model without each cluster; None where the rest cannot support it."""
-    from medssl.meta.multilevel import multilevel
-
-    if codes.max() < 2:
-        raise UsageError(
-            f"{codes.max() + 1} cluster(s) are too few: a multilevel model without one of them needs two more."
-        )
-    for code in range(codes.max() + 1):
-        keep = codes != code
-        rest = Design(design.names, design.values[keep])
-        if estimable(rest.values, "REML", "z"):
-            yield multilevel(y[keep], v[keep], codes[keep], moderator_table(rest), rho=rho)
-        else:
-            yield None
+        rows += _rows(names[code], int(np.sum(codes != code)), full, robust, ROBUST, rest)
+    return _table(rows, design, (*ROBUST, "q", "q_p", "sigma2_cluster", "sigma2_effect"))
 
 
 def _rows(left_out, k: int, full, fit, numbers: dict[str, str], rest: dict) -> list[dict]:

@@ -23,6 +23,10 @@ USED = {
     "random_effects": ("yi", "vi", "cluster", "moderators", "model", "method", "test"),
 }
 LEAST_CLUSTERS = 3
+EMPTY = {
+    "estimate": np.nan, "se": np.nan, "df": np.nan, "p_value": np.nan, "ci_low": np.nan, "ci_high": np.nan,
+    "k": 0, "clusters": 0, "fitted": False, "reason": "",
+}  # fmt: skip
 
 
 def multiverse(
@@ -102,6 +106,9 @@ def multiverse(
 def _check(choices, base) -> None:
     unknown = sorted(set(base) - set(DEFAULTS))
     makers: dict[str, str] = {}
+    taken = sorted(set(choices) & {*EMPTY, "main"})
+    if taken:
+        raise UsageError(f"choice {taken[0]!r} has the name of a column of the result; call it otherwise.")
     for name, options in choices.items():
         if not options:
             raise UsageError(f"choice {name!r} has no options.")
@@ -140,8 +147,7 @@ def _analyse(data: pd.DataFrame, settings: dict, term: str, level: float) -> dic
         known = ", ".join(map(str, data))
         raise UsageError(f"the table has no column {', '.join(missing)}; it has {known}.")
     clusters = data[settings["cluster"]].nunique()
-    result = {"estimate": np.nan, "se": np.nan, "df": np.nan, "p_value": np.nan, "ci_low": np.nan,
-              "ci_high": np.nan, "k": len(data), "clusters": clusters, "fitted": False, "reason": ""}  # fmt: skip
+    result = EMPTY | {"k": len(data), "clusters": clusters}
     if clusters < LEAST_CLUSTERS:
         return result | {"reason": f"{clusters} clusters; a model needs {LEAST_CLUSTERS}"}
     try:

@@ -164,6 +164,8 @@ def moderator_test(coef, covariance, df: float) -> dict[str, float]:
     m = len(coef) - 1
     if m == 0:
         return {"qm": float("nan"), "qm_p": float("nan")}
+    if not np.all(np.diag(covariance)[1:] > 0):  # a perfect fit has no standard errors
+        return {"qm": float("nan"), "qm_p": float("nan")}
     wald = float(coef[1:] @ np.linalg.solve(covariance[1:, 1:], coef[1:]))
     if np.isinf(df):
         return {"qm": wald, "qm_p": float(stats.chi2.sf(wald, m))}

@@ -110,6 +110,7 @@ def test_another_coefficient_and_level_can_be_collected(table):
         ({"a": {"x": {"colour": 1}}}, {}, "unknown setting 'colour'"),
         ({"a": {"x": {"rho": 0.1}}, "b": {"y": {"rho": 0.2}}}, {}, "rho is set by the choices 'a' and 'b'"),
         ({"a": {}}, {}, "has no options"),
+        ({"clusters": {"x": {}}}, {}, "choice 'clusters' has the name of a column"),
         ({"a": {"x": {"rows": "nothing > 1"}}}, {}, "a: x: the rows 'nothing > 1' cannot be selected"),
         ({"a": {"x": {"rows": [True]}}}, {}, "one true or false for each"),
         ({"a": {"x": {"yi": "absent"}}}, {}, "no column absent"),

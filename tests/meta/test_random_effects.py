@@ -261,3 +261,12 @@ def test_table_and_repr_name_the_coefficients():
     assert fit.table().loc["x1", "coef"] == fit.coef[1]
     assert "x2" in repr(fit)
     np.testing.assert_allclose(fit.weights, 1 / (v + fit.tau2))
+
+
+def test_a_perfect_regression_has_no_joint_test():
+    """Effects that a moderator explains without remainder have no standard errors and no joint test."""
+    for y in ([0.0, 0.0, 0.0], [1.0, 2.0, 4.0]):
+        fit = random_effects(y, [0.01, 0.02, 0.03], [1.0, 2.0, 4.0])
+        assert fit.se == pytest.approx(0, abs=1e-12)
+        if y[0] == 0:
+            assert np.isnan([fit.qm, fit.qm_p]).all()
