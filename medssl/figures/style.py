@@ -18,6 +18,7 @@ __all__ = [
     "display_name",
     "figure_style",
     "finish",
+    "gain_label",
     "looks",
     "new_axes",
     "number",
@@ -38,6 +39,10 @@ DISPLAY_NAMES = {
     "barlow_twins": "Barlow Twins",
     "simsiam": "SimSiam",
     "supervised": "Supervised",
+    "xray": "X-ray",
+    "ct": "CT",
+    "mri": "MRI",
+    "ultrasound": "Ultrasound",
 }
 # a name keeps its place, so that SimCLR looks the same in every chapter
 PLACES = {"simclr": 0, "masked_autoencoder": 1, "supervised": 7, "byol": 2, "dino": 3, "vicreg": 4, "moco": 5}
@@ -140,6 +145,17 @@ def number(value: float) -> str:
     if np.isfinite(value) and abs(value) >= 1000:
         return f"{value:.0f}"
     return f"{value:.3g}" if value else "0"
+
+
+def gain_label(scale: str, comparator: str) -> str:
+    """Return the label of an axis of gains, which says what each side favours.
+
+    Examples
+    --------
+    >>> gain_label("AUC", "ImageNet")
+    'Gain in AUC (SSL − ImageNet)\\n← favours ImageNet    favours SSL →'
+    """
+    return f"Gain in {scale} (SSL − {comparator})\n← favours {comparator}    favours SSL →"
 
 
 def ratio_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
