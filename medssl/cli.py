@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from medssl._commands import book, cite, data, doctor, loops, meta, run
+from medssl._commands import book, cite, data, doctor, evidence, loops, meta, run
 from medssl.errors import MedsslError
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -21,6 +21,7 @@ app = typer.Typer(
     help="An executable survey: how much self-supervised pretraining helps in X-ray, CT, MRI and ultrasound.",
 )
 app.add_typer(data.app, name="data")
+app.add_typer(evidence.app, name="evidence")
 app.command()(loops.pretrain)
 app.command()(loops.transfer)
 app.command()(run.run)

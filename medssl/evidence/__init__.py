@@ -1,7 +1,43 @@
-"""From comparisons to effects: gain, variance, label ratio, and the grade that a claim deserves."""
+"""The evidence: published comparisons, their effects and variances, and the grade that a claim deserves."""
 
-from medssl.evidence.effects import from_records
+from medssl.evidence.add import add_rows
+from medssl.evidence.dispersion import dispersion_coverage
+from medssl.evidence.fields import FIELDS
+from medssl.evidence.flow import flow
 from medssl.evidence.grade import MINIMAL_GAIN, Grade, grade, importance, verdict
+from medssl.evidence.paired import match_paired_gains
+from medssl.evidence.published_effects import effects, ladder_coverage
+from medssl.evidence.records import from_records
+from medssl.evidence.risk_of_bias import risk_of_bias
 from medssl.evidence.seeds import by_seed
+from medssl.evidence.summary import summary
+from medssl.evidence.suspicious import suspicious
+from medssl.evidence.tables import POOLS, published, read_table
+from medssl.evidence.validate import validate
+from medssl.evidence.variance import RUNGS, implied_correlations
 
-__all__ = ["MINIMAL_GAIN", "Grade", "by_seed", "from_records", "grade", "importance", "verdict"]
+__all__ = [
+    "FIELDS",
+    "MINIMAL_GAIN",
+    "POOLS",
+    "RUNGS",
+    "Grade",
+    "add_rows",
+    "by_seed",
+    "dispersion_coverage",
+    "effects",
+    "flow",
+    "from_records",
+    "grade",
+    "implied_correlations",
+    "importance",
+    "ladder_coverage",
+    "match_paired_gains",
+    "published",
+    "read_table",
+    "risk_of_bias",
+    "summary",
+    "suspicious",
+    "validate",
+    "verdict",
+]
