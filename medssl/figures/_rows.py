@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from medssl.errors import UsageError
 from medssl.figures._fits import pooled_row, require_mean
 from medssl.figures.drawing import NUMBER
-from medssl.figures.style import number
+from medssl.figures.style import noun, number
 
 __all__ = [
     "BARS",
@@ -48,12 +48,12 @@ def pooled_rows(fit, label: str, level: float, interval: str) -> list[dict]:
     return rows
 
 
-def pooled_words(data: pd.DataFrame, interval: str) -> str:
+def pooled_words(data: pd.DataFrame, interval: str, scale: str) -> str:
     """Return the sentence on the last diamond and its prediction bar."""
     pooled = data[data.layer == "diamond"].iloc[-1]
     kind = "cluster-robust limits " if interval == "robust" else ""
     limits = f"{kind}{number(pooled.low)} to {number(pooled.high)}"
-    text = f"The pooled gain is {number(pooled.estimate)} ({limits})"
+    text = f"The pooled {noun(scale)} is {number(pooled.estimate)} ({limits})"
     prediction = data[data.layer == "prediction"]
     if prediction.empty:
         return text + "."

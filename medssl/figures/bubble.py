@@ -22,7 +22,9 @@ from medssl.figures.style import (
     gain_label,
     looks,
     new_axes,
+    noun,
     number,
+    quantity,
     ratio_ticks,
     require_columns,
 )
@@ -268,8 +270,9 @@ def _alt(data: pd.DataFrame, x: str, scale: str, level: float, interval: str) ->
     bubbles, line = data[data.layer == "effect"], data[data.layer == "fit"]
     word, at = _names(x)[0], "ratio" if _log(x) else x
     text = (
-        f"Bubble plot of {len(bubbles)} effects: gain in {scale} against the {word}. "
-        f"Gains run from {number(bubbles.estimate.min())} to {number(bubbles.estimate.max())}, "
+        f"Bubble plot of {len(bubbles)} effects: {quantity(scale)} against the {word}. "
+        f"{noun(scale).capitalize()}s run from {number(bubbles.estimate.min())} to "
+        f"{number(bubbles.estimate.max())}, "
         f"at a {word} of {number(bubbles[at].min())} to {number(bubbles[at].max())}. "
     )
     if line.empty:
@@ -281,7 +284,7 @@ def _alt(data: pd.DataFrame, x: str, scale: str, level: float, interval: str) ->
         return f"{text}A curve was fitted, with {number(100 * level)}% confidence limits: {ends}"
     slope, robust = slope.iloc[0], "cluster-robust " if interval == "robust" else ""
     return (
-        f"{text}For each {'tenfold' if _log(x) else 'unit of'} {word} the fitted gain changes by "
+        f"{text}For each {'tenfold' if _log(x) else 'unit of'} {word} the fitted {noun(scale)} changes by "
         f"{number(slope.estimate)} ({number(100 * level)}% {robust}confidence interval "
         f"{number(slope.ci_low)} to {number(slope.ci_high)}): {ends}"
     )

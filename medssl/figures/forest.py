@@ -25,7 +25,9 @@ from medssl.figures.style import (
     finish,
     gain_label,
     new_axes,
+    noun,
     number,
+    quantity,
     require_columns,
 )
 
@@ -97,7 +99,7 @@ def forest(
         _draw(axes, data)
         name_rows(axes, data)
         axes.set_xlabel(gain_label(scale, comparator))
-        print_numbers(axes, data, f"Gain ({number(100 * level)}% interval)")
+        print_numbers(axes, data, f"{noun(scale).capitalize()} ({number(100 * level)}% interval)")
         finish(figure, left=False)
         align_left(axes, data)
         finish(figure, left=False)
@@ -148,9 +150,10 @@ def _alt(data: pd.DataFrame, fit, scale: str, level: float, interval: str) -> st
     singles = data[data.layer == "effect"]
     percent = number(100 * level)
     text = (
-        f"Forest plot of {len(singles)} effects: gain in {scale} with {percent}% intervals. "
-        f"Gains run from {number(singles.estimate.min())} to {number(singles.estimate.max())}. "
+        f"Forest plot of {len(singles)} effects: {quantity(scale)} with {percent}% intervals. "
+        f"{noun(scale).capitalize()}s run from {number(singles.estimate.min())} to "
+        f"{number(singles.estimate.max())}. "
     )
     if fit is None:
         return text + "No pooled effect was computed."
-    return text + pooled_words(data, interval)
+    return text + pooled_words(data, interval, scale)

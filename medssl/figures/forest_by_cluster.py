@@ -27,7 +27,9 @@ from medssl.figures.style import (
     finish,
     gain_label,
     new_axes,
+    noun,
     number,
+    quantity,
     require_columns,
 )
 
@@ -191,7 +193,7 @@ def _draw(axes: Axes, data: pd.DataFrame) -> None:
 def _words(axes: Axes, data: pd.DataFrame, scale: str, comparator: str, level: float) -> None:
     name_rows(axes, data)
     axes.set_xlabel(gain_label(scale, comparator))
-    print_numbers(axes, data, f"Gain ({number(100 * level)}% interval)")
+    print_numbers(axes, data, f"{noun(scale).capitalize()} ({number(100 * level)}% interval)")
     beside = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points", "ha": "right"}
     for row in data[data.layer == "cluster"].itertuples():
         axes.annotate(f"{row.effects:.0f}", (0, row.row), (-5, 0), va="center", fontsize=9.5, **beside)
@@ -217,9 +219,10 @@ def _key(data: pd.DataFrame, level: float) -> list:
 def _alt(data: pd.DataFrame, fit, scale: str, level: float, interval: str) -> str:
     means = data[data.layer == "cluster"]
     text = (
-        f"Forest plot of {number(means.effects.sum())} effects as {len(means)} cluster means: gain in "
-        f"{scale} with {number(100 * level)}% intervals. Means run from {number(means.estimate.min())} to "
-        f"{number(means.estimate.max())}, single effects from {number(means.smallest.min())} to "
-        f"{number(means.largest.max())}; the largest cluster has {number(means.effects.max())} effects. "
+        f"Forest plot of {number(means.effects.sum())} effects as {len(means)} cluster means: "
+        f"{quantity(scale)} with {number(100 * level)}% intervals. "
+        f"Means run from {number(means.estimate.min())} to {number(means.estimate.max())}, "
+        f"single effects from {number(means.smallest.min())} to {number(means.largest.max())}; "
+        f"the largest cluster has {number(means.effects.max())} effects. "
     )
-    return text + ("No pooled effect was computed." if fit is None else pooled_words(data, interval))
+    return text + ("No pooled effect was computed." if fit is None else pooled_words(data, interval, scale))

@@ -24,7 +24,9 @@ from medssl.figures.style import (
     gain_label,
     looks,
     new_axes,
+    noun,
     number,
+    quantity,
     require_columns,
 )
 
@@ -203,7 +205,7 @@ def _draw_regions(axes: Axes, data: pd.DataFrame, level: float) -> list:
             [row.low, row.estimate, row.high], [deepest, 0, deepest], color="black", linestyle="--", zorder=2
         )
         axes.axvline(row.estimate, color="black", linewidth=1.1, linestyle=":", zorder=2)
-        words = f"{number(100 * level)}% funnel around the pooled gain"
+        words = f"{number(100 * level)}% funnel around the pooled mean"
         handles.append(Line2D([], [], color="black", linestyle="--", label=words))
     return handles
 
@@ -235,8 +237,9 @@ def _shade(axes: Axes, regions: pd.DataFrame, deepest: float) -> list:
 def _alt(data: pd.DataFrame, scale: str, level: float) -> str:
     singles, regions = data[data.layer == "effect"], data[data.layer == "contour"]
     text = (
-        f"Funnel plot of {len(singles)} effects: gain in {scale} against its standard error. Gains run from "
-        f"{number(singles.estimate.min())} to {number(singles.estimate.max())}, standard errors from "
+        f"Funnel plot of {len(singles)} effects: {quantity(scale)} against its standard error. "
+        f"{noun(scale).capitalize()}s run from {number(singles.estimate.min())} to "
+        f"{number(singles.estimate.max())}, standard errors from "
         f"{number(singles.standard_error.min())} to {number(singles.standard_error.max())}."
     )
     if len(regions):
@@ -244,7 +247,7 @@ def _alt(data: pd.DataFrame, scale: str, level: float) -> str:
         text += f" {number(row.inside)} effects have a p value above {number(row.p_value)}."
     for row in data[data.layer == "funnel"].itertuples():
         text += (
-            f" The pooled gain is {number(row.estimate)}: {number(row.below)} effects are below it, "
+            f" The pooled {noun(scale)} is {number(row.estimate)}: {number(row.below)} effects are below it, "
             f"{number(row.above)} above, and {number(row.inside)} inside the {number(100 * level)}% funnel."
         )
     added = int((data.layer == "filled").sum())

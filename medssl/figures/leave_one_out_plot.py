@@ -9,7 +9,16 @@ from matplotlib.patches import Patch
 from medssl.errors import UsageError
 from medssl.figures._rows import MOST_ROWS, ROW, align_left, name_rows, print_numbers, spoken
 from medssl.figures.drawing import Drawing
-from medssl.figures.style import figure_style, finish, gain_label, new_axes, number, require_columns
+from medssl.figures.style import (
+    figure_style,
+    finish,
+    gain_label,
+    new_axes,
+    noun,
+    number,
+    quantity,
+    require_columns,
+)
 
 __all__ = ["leave_one_out_plot"]
 
@@ -79,7 +88,7 @@ def leave_one_out_plot(
         _draw(axes, shown)
         name_rows(axes, shown)
         axes.set_xlabel(gain_label(scale, comparator) + _note(data, unit))
-        print_numbers(axes, shown, f"Gain ({number(100 * level)}% interval)")
+        print_numbers(axes, shown, f"{noun(scale).capitalize()} ({number(100 * level)}% interval)")
         figure.legend(handles=_key(shown, level), loc="outside lower center", frameon=False)
         finish(figure, left=False)
         align_left(axes, shown)
@@ -164,7 +173,7 @@ def _alt(data: pd.DataFrame, scale: str, level: float, unit: str) -> str:
     lost = int((data.layer == "not_fitted").sum())
     lowest, highest = rows.loc[rows.estimate.idxmin()], rows.loc[rows.estimate.idxmax()]
     text = (
-        f"Leave-one-out plot of {len(data) - 1} {unit}: pooled gain in {scale} with {number(100 * level)}% "
+        f"Leave-one-out plot of {len(data) - 1} {unit}: pooled {quantity(scale)} with {number(100 * level)}% "
         f"intervals. With nothing left out it is {number(full.estimate)} ({number(full.low)} to "
         f"{number(full.high)}). "
         f"It is smallest, {number(lowest.estimate)}, without {spoken(lowest.label)}, and largest, "

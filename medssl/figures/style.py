@@ -21,12 +21,15 @@ __all__ = [
     "gain_label",
     "looks",
     "new_axes",
+    "noun",
     "number",
+    "quantity",
     "ratio_ticks",
     "require_columns",
 ]
 
 WIDTH = 6.0  # inches; a page column on a desk, and letters of 8 to 9 pixels on a phone
+EFFECT = "effect"  # the scale of a table whose effects are no gains
 MARKERS = ("o", "s", "^", "*", "v", "P", "X", "D")
 LINES = ("-", "--", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (8, 2, 1, 2)), (0, (5, 4)), ":")
 DISPLAY_NAMES = {
@@ -147,6 +150,28 @@ def number(value: float) -> str:
     return f"{value:.3g}" if value else "0"
 
 
+def noun(scale: str) -> str:
+    """Return what one number is: a gain, or an effect where the scale is "effect" (any meta-analysis).
+
+    Examples
+    --------
+    >>> noun("AUC"), noun("effect")
+    ('gain', 'effect')
+    """
+    return "effect" if scale == EFFECT else "gain"
+
+
+def quantity(scale: str) -> str:
+    """Return what is drawn, in words.
+
+    Examples
+    --------
+    >>> quantity("AUC"), quantity("effect")
+    ('gain in AUC', 'effect')
+    """
+    return noun(scale) if scale == EFFECT else f"gain in {scale}"
+
+
 def gain_label(scale: str, comparator: str) -> str:
     """Return the label of an axis of gains, which says what each side favours.
 
@@ -155,6 +180,8 @@ def gain_label(scale: str, comparator: str) -> str:
     >>> gain_label("AUC", "ImageNet")
     'Gain in AUC (SSL − ImageNet)\\n← favours ImageNet    favours SSL →'
     """
+    if scale == EFFECT:
+        return "Effect"
     return f"Gain in {scale} (SSL − {comparator})\n← favours {comparator}    favours SSL →"
 
 
