@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from medssl._commands import book, cite, data, doctor, evidence, loops, meta, run
+from medssl._commands import book, cite, data, doctor, evidence, expect, loops, meta, run
 from medssl.errors import MedsslError
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -26,6 +26,7 @@ app.command()(loops.pretrain)
 app.command()(loops.transfer)
 app.command()(run.run)
 app.command()(meta.meta)
+app.command()(expect.expect)
 app.command()(cite.cite)
 app.command()(book.book)
 app.command()(doctor.doctor)

@@ -135,7 +135,7 @@ def short(label: str, longest: int = LONGEST) -> str:
 
 def fixed(value: float) -> str:
     """Return three decimals with a true minus sign."""
-    return f"{value:.3f}".replace("-", "−")
+    return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")
 
 
 def spoken(label: str) -> str:

@@ -46,6 +46,9 @@ DISPLAY_NAMES = {
     "ct": "CT",
     "mri": "MRI",
     "ultrasound": "Ultrasound",
+    "random": "Random initialisation",
+    "imagenet_supervised": "ImageNet, supervised",
+    "other_supervised": "Other supervised",
 }
 # a name keeps its place, so that SimCLR looks the same in every chapter
 PLACES = {"simclr": 0, "masked_autoencoder": 1, "supervised": 7, "byol": 2, "dino": 3, "vicreg": 4, "moco": 5}

@@ -13,7 +13,7 @@ from medssl.meta import MultilevelFit, RandomEffectsFit, RobustFit, leave_one_ou
 from medssl.synthesis._figures import draw_figures
 from medssl.synthesis._small_study import small_study
 
-__all__ = ["Analysis", "analyse"]
+__all__ = ["Analysis", "analyse", "plain"]
 
 REMARKABLE = 5  # rows of the influence table that the text shows
 MANY = 2000  # effects above which single effects are not left out in turn
@@ -60,7 +60,7 @@ class Analysis:
     def results(self) -> dict:
         """Return everything as plain numbers and words, ready for JSON; what does not exist is null."""
         fit = self.fit
-        return _plain(
+        return plain(
             {
                 "model": self._model(),
                 "coefficients": self.table.reset_index(names="name").to_dict("records"),
@@ -208,11 +208,12 @@ def _left_out(effects: pd.DataFrame, cluster, rho: float, method: str, test: str
     return leave_one_out(effects["yi"], effects["vi"], labels=effects["label"], method=method, test=test)
 
 
-def _plain(value):
+def plain(value):
+    """Return numbers, texts and containers that JSON knows; what is not finite becomes null."""
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -141,7 +141,7 @@ def expect(
 
 
 def expectations(metric: str = "AUC", ratios=(0.001, 0.01, 0.1, 1.0)) -> pd.DataFrame:
-    """Return one row for each modality, comparator and ratio, and one without a ratio (the stratum's mean)."""
+    """Return one row for each modality, comparator and ratio, and one for the mean of each stratum."""
     rows = [
         vars(expect(modality, comparator, metric=metric, ratio=ratio))
         for modality in MODALITIES for comparator in COMPARATORS for ratio in (None, *ratios)
