@@ -75,7 +75,7 @@ pooled = {key: pool(part, ", ".join(key)) for key, part in of.items()}
 # ## What gain should I expect?
 #
 # Choose your modality, what pretraining would replace, your task and your label ratio.
-# The answer is the pooled gain with its 95% interval, what a new study may find, and how good the evidence is.
+# The answer is the pooled gain with its interval, what a new study may find, and how good the evidence is.
 # `medssl expect` answers the same on the command line, for any numbers of images.
 #
 # (synthesis-expect)=

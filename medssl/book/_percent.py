@@ -4,7 +4,7 @@ import ast
 import re
 from typing import NamedTuple
 
-__all__ = ["Cell", "code_cells", "literal", "without_magics"]
+__all__ = ["Cell", "code_cells", "literal", "markdown_text", "without_magics"]
 
 _MARKER = re.compile(r"^# %%(?P<title>.*)$")
 _TAGS = re.compile(r"tags=(\[[^\]]*\])")
@@ -37,6 +37,23 @@ def code_cells(source: str) -> list[Cell]:
             cells.append(Cell("\n".join(lines) + "\n", _tags(title), start))
         title, start, lines = marker["title"], number + 1, []
     return cells
+
+
+def markdown_text(source: str) -> str:
+    """Return the prose of a chapter with code blanked, each line at its place in the file.
+
+    Examples
+    --------
+    >>> markdown_text("# %% [markdown]\\n# Three images.\\n# %%\\nx = 3")
+    '\\nThree images.\\n\\n'
+    """
+    lines, prose = [], False
+    for line in source.splitlines():
+        marker = _MARKER.match(line)
+        if marker is not None:
+            prose = "[markdown]" in marker["title"]
+        lines.append(line.removeprefix("#").removeprefix(" ") if prose and marker is None else "")
+    return "\n".join(lines)
 
 
 def literal(source: str, name: str):

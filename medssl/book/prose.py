@@ -82,15 +82,20 @@ def _prose_only(text: str) -> str:
     """Blank front matter, code blocks, directives that hold no prose, options and excused lines."""
     lines = text.split("\n")
     kept, skipping, options, first = [], None, False, _after_front_matter(lines)
+    held: list[str] = []  # marks of open directives that hold prose
     for index, line in enumerate(lines):
         fence = _FENCE.match(line)
         if skipping is not None:
             closes = fence and fence["marks"].startswith(skipping) and not line.strip().strip("`~:")
             skipping = None if closes else skipping
             kept.append("")
+        elif fence and held and line.strip() == held[-1]:
+            held.pop()
+            kept.append("")
         elif fence:
             code = fence["directive"] in _NO_PROSE or (fence["directive"] is None and line.strip()[0] != ":")
             skipping = fence["marks"] if code else None
+            held += [] if code else [fence["marks"]]
             options = True
             kept.append("" if code else (fence["argument"] or ""))
         else:

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from medssl.book._offline import copy_mathjax
+from medssl.book._percent import markdown_text
 from medssl.book._toc import Contents
 from medssl.book.execute import Chapter
 from medssl.book.prose import typed_numbers
@@ -31,13 +32,17 @@ def make_stage(root: Path, stage: Path, contents: Contents, products: dict[Chapt
 
     Notes
     -----
-    ``published/`` goes to the root of the rendered book (``html_extra_path``): figures and MathJax.
+    ``published/`` goes to the root of the rendered book (``html_extra_path``): figures, scripts and MathJax.
+    jupyter-book would load a script below ``_static/`` on every page.
     ``results/xray/study.json`` holds the results that pages quote.
     """
     shutil.rmtree(stage, ignore_errors=True)
     for path in (Path("_config.yml"), Path("_toc.yml"), *contents.pages, *_assets(root)):
         _copy(root / path, stage / path)
-    shutil.copytree(Path(__file__).parent / "_theme", stage / "_static")
+    theme = Path(__file__).parent / "_theme"
+    shutil.copytree(theme, stage / "_static", ignore=shutil.ignore_patterns("*.js"))
+    for script in theme.glob("*.js"):
+        _copy(script, stage / "published" / "scripts" / script.name)
     copy_mathjax(stage / "published" / "vendor" / "mathjax")
     (stage / "published" / "figures").mkdir()
     for chapter, folder in products.items():
@@ -45,19 +50,21 @@ def make_stage(root: Path, stage: Path, contents: Contents, products: dict[Chapt
 
 
 def check_prose(root: Path, contents: Contents) -> None:
-    """Raise when the narrative page beside a notebook, in a folder of their own, holds a typed number.
+    """Raise when a page, or the prose of a notebook, holds a typed number that is not marked as a fact.
 
     Raises
     ------
     RunError
         Lists page, line and number of each.
     """
-    folders = {chapter.source.parent for chapter in contents.chapters if "/" in chapter.name}
-    pages = [page for page in contents.pages if (root / page).parent in folders]
+    texts = {page.as_posix(): (root / page).read_text(encoding="utf-8") for page in contents.pages}
+    for chapter in contents.chapters:
+        source = chapter.source.read_text(encoding="utf-8")
+        texts[chapter.source.relative_to(root).as_posix()] = markdown_text(source)
     problems = [
-        f'{page.as_posix()}, line {each.line}: {each.number} in "{each.context}"'
-        for page in pages
-        for each in typed_numbers((root / page).read_text(encoding="utf-8"))
+        f'{name}, line {each.line}: {each.number} in "{each.context}"'
+        for name, text in texts.items()
+        for each in typed_numbers(text)
     ]
     if problems:
         raise RunError(

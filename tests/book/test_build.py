@@ -174,6 +174,16 @@ def test_a_typed_number_stops_the_build(small_book):
         build_book(Request(small_book))
 
 
+def test_a_number_typed_into_a_notebook_stops_the_build(small_book):
+    """The prose of a notebook is checked as a page is; its code may hold numbers."""
+    source = small_book / "chapters/small/study.py"
+    source.write_text(source.read_text() + "\n# %% [markdown]\n# The gain is 0.04.\n\n# %%\nx = 0.05\n")
+    line = source.read_text().splitlines().index("# The gain is 0.04.") + 1
+    with pytest.raises(RunError, match=rf"chapters/small/study.py, line {line}: 0.04 in") as caught:
+        build_book(Request(small_book))
+    assert "0.05" not in str(caught.value)
+
+
 def test_a_page_without_source_is_an_error(small_book):
     """The table of contents names what exists, once."""
     (small_book / "chapters/small/advice.md").rename(small_book / "chapters/small/other.md")

@@ -38,6 +38,8 @@ REFUSED = {
     "table": ("| a | b |\n|---|---|\n| x | 0.5 |", 3, "0.5"),
     "after mathematics": ("Costs $x$ and 5 more than $y$.", 1, "5"),
     "after a code block": ("```python\nx = 3\n```\nThen 4.", 4, "4"),
+    "after an admonition": ("```{note}\nText.\n```\nThen 4.", 4, "4"),
+    "after two nested directives": ("::::{tip}\n:::{note}\nText.\n:::\n::::\nThen 4.", 6, "4"),
     "year": ("Since 2020 the field grew.", 1, "2020"),
     "in emphasis": ("It is **7** times.", 1, "7"),
 }
