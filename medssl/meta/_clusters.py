@@ -53,8 +53,11 @@ class Clusters:
         return np.add.reduceat(values, self.starts, axis=0)
 
     def factor(self, sigma2) -> "Factor":
-        """Factorise the covariance at the variances of cluster and of effect."""
-        between, within = float(sigma2[0]), float(sigma2[1])
+        """Factorise the covariance at the variances of cluster and of effect.
+
+        There may be several of clusters, [n]; core and determinants have then the shape [n, clusters].
+        """
+        between, within = np.asarray(sigma2[0], float)[..., None], float(sigma2[1])
         diagonal = (1 - self.rho) * self.variance + within
         s = self.deviation
         g11, g12, g22 = self.sums(np.column_stack([np.ones_like(s), s, self.variance]) / diagonal[:, None]).T

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from medssl.errors import UsageError
-from medssl.meta._inputs import DesignRows
+from medssl.meta._inputs import DesignRows, check_level
 from medssl.meta._profile import Profile, profile_curve
 from medssl.meta._report import paragraph
 from medssl.meta._tau2 import log_likelihood, q_profile, typical_variance
@@ -17,8 +17,7 @@ __all__ = ["Interval", "RandomEffectsFit", "critical_value"]
 
 
 def critical_value(df: float, level: float) -> float:
-    if not 0 < level < 1:
-        raise UsageError(f"level is {level!r}; it must lie between 0 and 1, for example 0.95.")
+    check_level(level)
     return float(stats.t.isf((1 - level) / 2, df))
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "Design",
     "DesignRows",
     "check_choice",
+    "check_level",
     "design_matrix",
     "effects_and_variances",
     "prediction_matrix",
@@ -43,8 +44,9 @@ class DesignRows:
         if name in self.names:
             return [self.names.index(name)]
         terms = self.formula.terms if self.formula is not None else {}
-        if name in terms:
-            return [self.names.index(column) for column in terms[name]]
+        for term, columns in terms.items():
+            if "".join(term.split()) == "".join(name.split()):  # `ns(x,df=3)` is `ns(x, df=3)`
+                return [self.names.index(column) for column in columns]
         known = ", ".join(dict.fromkeys([*self.names, *terms]))
         raise UsageError(f"the model has no term {name!r}; it has {known}.")
 
@@ -68,6 +70,12 @@ def check_choice(what: str, value: str, allowed) -> str:
     if value not in allowed:
         raise UsageError(f"{what} is {value!r}; it must be one of {', '.join(allowed)}.")
     return value
+
+
+def check_level(level: float) -> None:
+    """Raise `UsageError` when `level` is no coverage between 0 and 1."""
+    if not isinstance(level, int | float | np.number) or not 0 < level < 1:
+        raise UsageError(f"level is {level!r}; it must lie between 0 and 1, for example 0.95.")
 
 
 def effects_and_variances(yi, vi) -> tuple[np.ndarray, np.ndarray]:

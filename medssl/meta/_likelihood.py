@@ -1,18 +1,34 @@
 """The restricted likelihood of the multilevel model, its derivatives, and its global maximum."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky
+from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 from medssl.errors import RunError, UsageError
 from medssl.meta._clusters import Clusters
 
-__all__ = ["Likelihood", "Point", "maximise"]
+__all__ = ["Basis", "Likelihood", "Point", "maximise"]
 
-LEVELS = (0.0, 1e-3, 1e-2, 0.05, 0.2, 0.5, 1.0)  # of the total variance: where the search starts
+# of the total variance: where the search starts
+LEVELS = (0.0, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5)
 STEPS = 200
-SMALL = 1e-8  # squared Newton decrement below which rounding of the likelihood hides its rise
+SMALL = 1e-8  # rise of the likelihood that a step promises, below which rounding hides it
+EXACT = 1e-22  # squared Newton decrement at which the search ends
+ENOUGH = 1e-8  # the same where it falls no further: a ten-thousandth of a standard error
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """Orthonormal columns that span the design, so that its units and offsets cost no digits.
+
+    `columns` is `[Q y]`, [k, p + 1], with `X = Q R`; `triangle` is `R` and `inverse` is `R^-1`, [p, p].
+    """
+
+    columns: np.ndarray
+    triangle: np.ndarray
+    inverse: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,50 +62,103 @@ class Likelihood:
     columns: np.ndarray
     weights: np.ndarray
 
-    @property
+    @cached_property
+    def basis(self) -> Basis:
+        """The design as orthonormal columns; columns that follow from the others raise `UsageError`."""
+        x = self.columns[:, :-1]
+        weighted = np.sqrt(self._rows())[:, None] * x
+        triangle = np.linalg.qr(weighted, mode="r")
+        size = np.linalg.norm(weighted, axis=0)
+        if len(triangle) < x.shape[1] or np.any(np.abs(np.diag(triangle)) <= 1e-13 * size):
+            raise UsageError(
+                "the coefficients cannot be told apart with these rows: a moderator is constant or follows "
+                "from the others. Drop it, or merge its rare levels."
+            )
+        inverse = solve_triangular(triangle, np.eye(x.shape[1]))
+        return Basis(np.column_stack([x @ inverse, self.columns[:, -1]]), triangle, inverse)
+
+    @cached_property
     def free(self) -> np.ndarray:
-        """Which variances the data can tell apart: with one effect a cluster, that of the cluster only."""
-        return np.array([True, bool(np.any(self.clusters.sizes[self.weights > 0] > 1))])
+        """Which variances the data can tell apart, [2]; with one effect a cluster, that of the cluster only.
+
+        With `M = I - Q Q'` and the clusters' block matrix `V`, that of clusters leaves a trace when `M V M`
+        is not 0, and that of effects one of its own when `M V M` is not a multiple of `M`.
+        """
+        q, w, sizes = self.basis.columns[:, :-1], self.weights, self.clusters.sizes
+        u = self.clusters.sums(q)  # Q' 1 for each cluster
+        lost = np.sum(u**2, axis=1)
+        square = w @ (sizes**2 - 2 * sizes * lost) + np.sum(((u.T * w) @ u) ** 2)
+        trace, rest = w @ (sizes - lost), w @ sizes - q.shape[1]
+        cluster = square > 1e-10 * (w @ sizes**2)
+        return np.array([cluster, square * rest - trace**2 > 1e-10 * square * rest or not cluster])
 
     @property
     def scale(self) -> float:
         """Residual variance of unweighted least squares: the unit in which variances are searched."""
-        rows = self._rows()
-        x, y = self.columns[:, :-1], self.columns[:, -1]
-        root = np.sqrt(rows)
-        residual = root * (y - x @ np.linalg.lstsq(root[:, None] * x, root * y, rcond=None)[0])
-        degrees = max(rows.sum() - x.shape[1], 1)
-        return float(max(residual @ residual / degrees, 1e-12 * np.average(self.clusters.variance)))
+        rows, residual = self._rows(), self._least_squares[:, -1]
+        degrees = max(rows.sum() - len(self.basis.triangle), 1)
+        return float(max(rows @ residual**2 / degrees, 1e-6 * np.average(self.clusters.variance)))
+
+    @cached_property
+    def _least_squares(self) -> np.ndarray:
+        """`[Q e]` with the residuals of unweighted least squares, whose likelihood is that of the effects."""
+        q, y = self.basis.columns[:, :-1], self.basis.columns[:, -1]
+        return np.column_stack([q, y - q @ (q.T @ (self._rows() * y))])
 
     def _rows(self) -> np.ndarray:
         return self.weights[self.clusters.codes]
 
     def at(self, sigma2, *, derivatives: bool = True) -> Point:
         """Evaluate value, coefficients and, if asked, derivatives."""
-        p = self.columns.shape[1] - 1
+        basis, rows = self.basis, self._rows()
+        p = len(basis.triangle)
         factor = self.clusters.factor(sigma2)
-        solved = factor.solve(self.columns)
-        rows = self._rows()
-        gram = (self.columns * rows[:, None]).T @ solved  # [p + 1, p + 1]
+        solved = factor.solve(basis.columns)
+        gram = (basis.columns * rows[:, None]).T @ solved  # [p + 1, p + 1]
         root = _root(gram[:p, :p])
         coef = cho_solve((root, True), gram[:p, p])
         covariance = cho_solve((root, True), np.eye(p))
         contrast = np.append(-coef, 1.0)
-        residual = self.columns @ contrast
+        residual = basis.columns @ contrast
         weighted = solved @ contrast  # P y
         rss = float((rows * residual) @ weighted)
         value = self._value(factor, rows, root, rss)
         score, information = np.full(2, np.nan), np.full((2, 2), np.nan)
         if derivatives:
             score, information = self._derivatives(factor, rows, solved, covariance, weighted)
-        return Point(np.array(sigma2, float), value, coef, covariance, rss, solved, score, information)
+        back = np.column_stack([solved[:, :p] @ basis.triangle, solved[:, p]])
+        covariance = basis.inverse @ covariance @ basis.inverse.T
+        return Point(
+            np.array(sigma2, float), value, basis.inverse @ coef, covariance, rss, back, score, information
+        )
 
     def _value(self, factor, rows, root, rss: float) -> float:
-        p = len(root)
-        x = self.columns[:, :-1]
-        constant = np.linalg.slogdet((x * rows[:, None]).T @ x)[1] - (rows.sum() - p) * np.log(2 * np.pi)
+        # in an orthonormal basis the determinant of X'X is 1
+        constant = (rows.sum() - len(root)) * np.log(2 * np.pi)
         log_determinants = self.weights @ factor.log_determinant + 2 * np.sum(np.log(np.diag(root)))
-        return float(0.5 * (constant - log_determinants - rss))
+        return float(-0.5 * (constant + log_determinants + rss))
+
+    def heights(self, between: np.ndarray, within: float) -> np.ndarray:
+        """Return the value at several variances of clusters [n] and one of effects, from shared sums."""
+        factor, w, p = self.clusters.factor((between, within)), self.weights, len(self.basis.triangle)
+        columns, s = self._least_squares, self.clusters.deviation[:, None]
+        scaled = columns / factor.diagonal[:, None]
+        ones, roots = self.clusters.sums(scaled), self.clusters.sums(s * scaled)
+        mixed = ones[:, :, None] * roots[:, None]
+        pairs = (
+            ones[:, :, None] * ones[:, None],
+            mixed + mixed.swapaxes(1, 2),
+            roots[:, :, None] * roots[:, None],
+        )
+        lost = sum(np.tensordot(core * w, pair, 1) for core, pair in zip(factor.core, pairs, strict=True))
+        gram = (columns * self._rows()[:, None]).T @ scaled - lost  # [n, p + 1, p + 1]
+        x, cross = gram[:, :p, :p], gram[:, :p, p:]
+        sign, log_determinant = np.linalg.slogdet(x)
+        x = np.where(sign[:, None, None] > 0, x, np.eye(p))
+        rss = gram[:, p, p] - np.sum(cross * np.linalg.solve(x, cross), axis=(1, 2))
+        constant = (self._rows().sum() - p) * np.log(2 * np.pi)
+        values = -0.5 * (constant + factor.log_determinant @ w + log_determinant + rss)
+        return np.where((sign > 0) & (rss > -1e-6), values, -np.inf)  # else rounding at a corner of the scan
 
     def _derivatives(self, factor, rows, solved, covariance, weighted):
         sums, w = self.clusters.sums(np.column_stack([solved[:, :-1], weighted])), self.weights
@@ -114,9 +183,9 @@ def _root(gram: np.ndarray) -> np.ndarray:
     try:
         return cholesky(gram, lower=True)
     except np.linalg.LinAlgError as error:
-        raise UsageError(
-            "the coefficients cannot be told apart with these rows: a moderator is constant or follows from "
-            "the others. Drop it, or merge its rare levels."
+        raise RunError(
+            "the variances differ by too many orders of magnitude, or rho is too near 1, to compute with; "
+            "leave out effects with extreme variances, or fit with another rho."
         ) from error
 
 
@@ -138,8 +207,8 @@ def maximise(likelihood: Likelihood, start=None, fixed: dict[int, float] | None 
 
 
 def _peaks(likelihood: Likelihood, fixed) -> list[np.ndarray]:
-    axes = [np.array([fixed[i]]) if i in fixed else likelihood.scale * np.array(LEVELS) for i in (0, 1)]
-    heights = np.array([[likelihood.at((a, b), derivatives=False).value for b in axes[1]] for a in axes[0]])
+    axes = [np.array([fixed[i]]) if i in fixed else _levels(likelihood) for i in (0, 1)]
+    heights = np.column_stack([likelihood.heights(axes[0], value) for value in axes[1]])
     padded = np.pad(heights, 1, constant_values=-np.inf)
     around = [
         padded[1 + i : padded.shape[0] - 1 + i, 1 + j : padded.shape[1] - 1 + j]
@@ -149,45 +218,67 @@ def _peaks(likelihood: Likelihood, fixed) -> list[np.ndarray]:
     return [np.array([axes[0][i], axes[1][j]]) for i, j in zip(rows, columns, strict=True)]
 
 
+def _levels(likelihood: Likelihood) -> np.ndarray:
+    """Return `LEVELS`, and finer ones where effects are precise enough to make a peak of their own."""
+    levels = likelihood.scale * np.array(LEVELS)
+    low = likelihood.clusters.variance[likelihood._rows() > 0].min() / 3
+    if low >= levels[1]:
+        return levels
+    finer = np.geomspace(low, levels[1], int(3 * np.log10(levels[1] / low)) + 1, endpoint=False)
+    return np.union1d(levels, finer)
+
+
 def _climb(likelihood: Likelihood, start: np.ndarray, fixed: set[int]) -> Point:
     """Projected Newton steps with average information, halved until the likelihood rises."""
-    point = likelihood.at(start)
-    unit = likelihood.scale
+    point, before = likelihood.at(start), np.inf
     for _ in range(STEPS):
         free = [i for i in (0, 1) if i not in fixed and (point.sigma2[i] > 0 or point.score[i] > 0)]
-        if not free:
+        rest = _decrement(point, free)
+        if rest < EXACT or before <= rest < ENOUGH:
             return point
         after = _step(likelihood, point, free)
-        moved = np.max(np.abs(after.sigma2 - point.sigma2))
-        if moved <= 1e-11 * max(unit, after.sigma2.max()) and _stationary(after, free):
-            return after
-        if moved == 0:
+        if after is point:
             break
-        point = after
+        point, before = after, rest
+    if rest < ENOUGH:
+        return point
     raise RunError(
         f"the likelihood of the variance components did not converge in {STEPS} steps; "
         "check for effects with extreme variances, or fit with another rho."
     )
 
 
-def _stationary(point: Point, free: list[int]) -> bool:
-    """Whether the variances lie within a thousandth of a standard error of where the score is 0."""
-    inner = [i for i in free if point.sigma2[i] > 0]
-    score, information = point.score[inner], point.information[np.ix_(inner, inner)]
-    return bool(score @ np.linalg.lstsq(information, score, rcond=1e-12)[0] < 1e-6) if inner else True
+def _decrement(point: Point, free: list[int]) -> float:
+    """Squared distance to where the score is 0, in standard errors of the free variances."""
+    if not free:
+        return 0.0
+    score = point.score[free]
+    return float(abs(score @ _newton(score, point.information[np.ix_(free, free)])))
+
+
+def _newton(score: np.ndarray, information: np.ndarray) -> np.ndarray:
+    """Solve in units of standard errors, so that a variance far smaller than the other one moves as well."""
+    unit = np.sqrt(_reciprocal(np.diag(information)))
+    return unit * np.linalg.lstsq(unit[:, None] * information * unit, unit * score, rcond=1e-12)[0]
+
+
+def _reciprocal(values: np.ndarray) -> np.ndarray:
+    """Return `1 / values`, and 0 where rounding left nothing positive."""
+    return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
 
 
 def _step(likelihood: Likelihood, point: Point, free: list[int]) -> Point:
     score, information = point.score[free], point.information[np.ix_(free, free)]
-    newton = np.linalg.lstsq(information, score, rcond=1e-12)[0]
-    scaled = score / np.maximum(np.diag(information), np.finfo(float).tiny)
+    newton = _newton(score, information)
+    scaled = score * _reciprocal(np.diag(information))
     for direction in (newton, scaled):  # the second one always leads uphill, also along a boundary
+        whole = np.maximum(point.sigma2[free] + direction, 0.0) - point.sigma2[free]
         for halving in range(40):
             sigma2 = point.sigma2.copy()
             sigma2[free] = np.maximum(sigma2[free] + 0.5**halving * direction, 0.0)
             if np.array_equal(sigma2, point.sigma2):
                 break
             after = likelihood.at(sigma2)
-            if after.value > point.value or abs(direction @ score) < SMALL:
+            if after.value > point.value or abs(whole @ score) < SMALL:
                 return after
     return point

@@ -106,9 +106,9 @@ class MultilevelFit:
         UsageError
             Another kind, or fewer clusters than coefficients.
         """
-        clusters = self._likelihood.clusters
-        x, y = self._likelihood.columns[:, :-1], self._likelihood.columns[:, -1]
-        pieces = sandwich(kind, clusters, self.sigma2, x, y - x @ self.coef, self._solved, self.covariance)
+        likelihood = self._likelihood
+        residuals = likelihood.columns @ np.append(-self.coef, 1.0)
+        pieces = sandwich(kind, likelihood.clusters, self.sigma2, likelihood.basis, residuals, self._solved)
         return robust_fit(self.coef, pieces, kind, level, self._rows, self.heterogeneity)
 
     def predict(self, moderators=None, level: float = 0.95) -> pd.DataFrame:

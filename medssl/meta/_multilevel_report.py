@@ -1,7 +1,5 @@
 """A multilevel fit as one written paragraph."""
 
-import numpy as np
-
 from medssl.meta._report import p_text
 
 __all__ = ["multilevel_paragraph"]
@@ -51,6 +49,7 @@ def _variances(fit) -> list[str]:
         f"{kind}: variance {cluster:.3g} between clusters (I2 = {fit.i2[0]:.1f}%) and {effect:.3g} between "
         f"effects within a cluster (I2 = {fit.i2[1]:.1f}%), {test}."
     )
-    if np.unique(fit.cluster.astype(str)).size == fit.k:
-        text += " Each cluster has one effect, so both variances are one, and it stands with the clusters."
+    if not fit._likelihood.free[1]:
+        why = "Each cluster has" if fit.clusters == fit.k else "The moderators leave each cluster"
+        text += f" {why} one effect, so both variances are one, and it stands with the clusters."
     return [text]

@@ -8,6 +8,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from medssl.errors import UsageError
+from medssl.meta._inputs import check_level
 from medssl.meta._likelihood import Likelihood, maximise
 
 __all__ = ["Profile", "profile_component", "profile_curve"]
@@ -53,23 +54,25 @@ def profile_component(
     number = COMPONENTS.index(component)
     if not likelihood.free[number]:
         raise UsageError(
-            f"the variance of {component} cannot be told from that of cluster: each cluster has one effect."
+            f"the variance of {component} cannot be told from that of cluster: "
+            "each cluster has one effect, or the moderators leave no more."
         )
 
     def height(value: float) -> float:
-        return maximise(likelihood, start=sigma2, fixed={number: value}).value
+        fixed = {number: value}  # the other variance can have several peaks
+        return max(maximise(likelihood, start, fixed).value for start in (sigma2, None))
 
-    return profile_curve(height, component, float(sigma2[number]), top, likelihood.scale, level, points)
+    unit = max(likelihood.scale, float(np.median(likelihood.clusters.variance)))
+    return profile_curve(height, component, float(sigma2[number]), top, unit, level, points)
 
 
 def profile_curve(
     height, component: str, estimate: float, top: float, unit: float, level: float, points: int
 ):
     """Build a `Profile` from a function that gives the profile log-likelihood at a value."""
-    if not 0 < level < 1:
-        raise UsageError(f"level is {level!r}; it must lie between 0 and 1, for example 0.95.")
-    if points < 3:
-        raise UsageError(f"points is {points}; a curve needs 3 or more.")
+    check_level(level)
+    if not isinstance(points, int | np.integer) or points < 3:
+        raise UsageError(f"points is {points!r}; a curve needs a whole number of 3 or more.")
     cutoff = top - chi2.isf(1 - level, 1) / 2
     low, high = _limits(height, estimate, cutoff, unit)
     end = 1.4 * high if np.isfinite(high) else 10 * max(estimate, unit)

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from medssl.errors import UsageError
-from medssl.meta._inputs import DesignRows
+from medssl.meta._inputs import DesignRows, check_level
 from medssl.meta._report import p_text
 from medssl.meta._sandwich import Sandwich
 
@@ -90,13 +90,10 @@ class RobustFit:
         """
         contrasts, names = self._contrasts(terms)
         q = len(contrasts)
-        estimate = contrasts @ self.coef
-        covariance = contrasts @ self.covariance @ contrasts.T
-        eta = self._sandwich.hotelling(contrasts)
+        wald, eta = self._sandwich.hotelling(contrasts, self.coef)
         df_den = eta - q + 1
-        if not df_den > 0 or np.linalg.matrix_rank(covariance, hermitian=True) < q:
+        if not df_den > 0:
             return WaldTest(float("nan"), float(q), float(df_den), float("nan"), names)
-        wald = float(estimate @ np.linalg.solve(covariance, estimate))
         statistic = df_den / (eta * q) * wald
         return WaldTest(statistic, float(q), df_den, float(stats.f.sf(statistic, q, df_den)), names)
 
@@ -106,13 +103,18 @@ class RobustFit:
             if p == 1:
                 raise UsageError("this model has no moderators; there is nothing to test jointly.")
             return np.eye(p)[1:], self.names[1:]
-        if isinstance(terms, str) or all(isinstance(term, str) for term in terms):
-            names = [terms] if isinstance(terms, str) else list(terms)
+        names = [terms] if isinstance(terms, str) else terms
+        if np.iterable(names) and all(isinstance(name, str) for name in names):
             columns = [i for name in names for i in self._rows.columns(name)]
+            if not columns or len(set(columns)) < len(columns):
+                raise UsageError(f"terms is {terms!r}; name at least one coefficient, and each once.")
             return np.eye(p)[columns], tuple(names)
-        contrasts = np.atleast_2d(np.asarray(terms, float))
-        if contrasts.shape[1] != p or not np.isfinite(contrasts).all():
-            raise UsageError(f"contrasts have {contrasts.shape[1]} columns; give {p} finite numbers a row.")
+        try:
+            contrasts = np.atleast_2d(np.asarray(terms, dtype=float))
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"terms is {terms!r}; give names or rows of numbers.") from error
+        if contrasts.ndim != 2 or contrasts.shape[1] != p or not np.isfinite(contrasts).all():
+            raise UsageError(f"contrasts have the shape {contrasts.shape}; give {p} finite numbers a row.")
         if np.linalg.matrix_rank(contrasts) < len(contrasts):
             raise UsageError("the rows of the contrasts are collinear; drop the repeated ones.")
         return contrasts, ()
@@ -123,11 +125,9 @@ class RobustFit:
         The limits are t limits with Satterthwaite degrees of freedom of each predicted row, in column `df`.
         """
         rows, index = self._rows.at(moderators)
-        df = self._sandwich.satterthwaite(rows)
-        variance = np.einsum("ij,jk,ik->i", rows, self.covariance, rows)
-        return intervals(
-            rows @ self.coef, variance, self._heterogeneity, df, level or self.level, index
-        ).assign(df=df)
+        df, variance = self._sandwich.satterthwaite(rows), self._sandwich.variance(rows)
+        level = self.level if level is None else level
+        return intervals(rows @ self.coef, variance, self._heterogeneity, df, level, index).assign(df=df)
 
     def table(self) -> pd.DataFrame:
         """Return one row a coefficient: estimate, standard error, degrees of freedom, t, p value, limits."""
@@ -144,8 +144,7 @@ class RobustFit:
 
 def intervals(estimate, variance, heterogeneity: float, df, level: float, index) -> pd.DataFrame:
     """Return estimate, confidence and prediction limits of rows with variances and degrees of freedom."""
-    if not 0 < level < 1:
-        raise UsageError(f"level is {level!r}; it must lie between 0 and 1, for example 0.95.")
+    check_level(level)
     critical, variance = stats.t.isf((1 - level) / 2, df), np.maximum(variance, 0.0)
     mean, new = critical * np.sqrt(variance), critical * np.sqrt(variance + heterogeneity)
     limits = {"ci_low": -mean, "ci_high": mean, "pi_low": -new, "pi_high": new}
@@ -163,8 +162,7 @@ def robust_fit(
     df = pieces.satterthwaite(np.eye(len(coef)))
     with np.errstate(divide="ignore", invalid="ignore"):  # a perfect fit has no standard error
         statistic = coef / se
-    if not 0 < level < 1:
-        raise UsageError(f"level is {level!r}; it must lie between 0 and 1, for example 0.95.")
+    check_level(level)
     half = stats.t.isf((1 - level) / 2, df) * se
     return RobustFit(
         names=rows.names, coef=coef, se=se, df=df, statistic=statistic,

@@ -10,6 +10,7 @@ import numpy as np
 
 from medssl.errors import UsageError
 from medssl.meta._clusters import Clusters
+from medssl.meta._likelihood import Basis
 
 __all__ = ["KINDS", "Sandwich", "sandwich"]
 
@@ -18,10 +19,12 @@ KINDS = ("CR0", "CR1", "CR2")
 
 @dataclass(frozen=True, eq=False)
 class Sandwich:
-    """Pieces of the robust covariance.
+    """Pieces of the robust covariance, for the design as orthonormal columns (`X` below is `Q`).
 
     Attributes
     ----------
+    basis : Basis
+        The orthonormal columns; contrasts and covariances of the methods are those of the design itself.
     bread : ndarray of shape (p, p)
         `(X' W X)^-1`.
     scores : ndarray of shape (clusters, p)
@@ -32,6 +35,7 @@ class Sandwich:
         `X_j' E_j`.
     """
 
+    basis: Basis
     bread: np.ndarray
     scores: np.ndarray
     spread: np.ndarray
@@ -39,25 +43,41 @@ class Sandwich:
 
     def covariance(self) -> np.ndarray:
         """Return the robust covariance of the coefficients [p, p]."""
-        return self.bread @ (self.scores.T @ self.scores) @ self.bread
+        terms = self.scores @ self.bread @ self.basis.inverse.T  # [clusters, p]
+        return terms.T @ terms
+
+    def variance(self, contrasts: np.ndarray) -> np.ndarray:
+        """Return the robust variance of each contrast [q, p], without the rounding of `covariance`."""
+        return np.sum((self.scores @ self.bread @ (contrasts @ self.basis.inverse).T) ** 2, axis=0)
 
     def satterthwaite(self, contrasts: np.ndarray) -> np.ndarray:
         """Return the degrees of freedom of each contrast [q, p] (Bell and McCaffrey 2002; Tipton 2015)."""
-        own, shared = self._moments(contrasts)
+        own, shared = self._moments(contrasts @ self.basis.inverse)
         diagonal = np.einsum("jqq->qj", own)
         mean = diagonal.sum(axis=1) - np.einsum("jqm,jqm->q", shared, shared)
         variance = np.array([_covariance(own, shared, s, s, s, s) for s in range(len(contrasts))])
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(variance > 0, mean**2 / variance, np.nan)
 
-    def hotelling(self, contrasts: np.ndarray) -> float:
-        """Return eta, the degrees of freedom of the HTZ test (Pustejovsky and Tipton 2018)."""
+    def hotelling(self, contrasts: np.ndarray, coef: np.ndarray) -> tuple[float, float]:
+        """Return T squared of contrasts [q, p] and eta, its degrees of freedom (Pustejovsky and Tipton 2018).
+
+        Both are NaN where the robust covariance of the contrasts is singular. Orthonormal contrasts test the
+        same, and leave no room for the units of the moderators.
+        """
+        contrasts = np.linalg.qr((contrasts @ self.basis.inverse).T)[0].T
+        terms = self.scores @ self.bread @ contrasts.T  # [clusters, q]
         own, shared = self._moments(contrasts)
         expected = own.sum(axis=0) - np.einsum("jqm,jrm->qr", shared, shared)  # of C V C' under the model
         values, vectors = np.linalg.eigh(expected)
-        if values[0] <= 1e-12 * values[-1]:
-            return float("nan")
-        own, shared = self._moments((vectors / np.sqrt(values)).T @ contrasts)
+        if values[0] <= 1e-12 * values[-1] or np.linalg.matrix_rank(terms) < len(contrasts):
+            return float("nan"), float("nan")
+        estimate = contrasts @ (self.basis.triangle @ coef)
+        statistic = float(estimate @ np.linalg.solve(terms.T @ terms, estimate))
+        return statistic, self._eta(contrasts, vectors / np.sqrt(values))
+
+    def _eta(self, contrasts: np.ndarray, root: np.ndarray) -> float:
+        own, shared = self._moments(root.T @ contrasts)
         q = len(contrasts)
         total = sum(
             _covariance(own, shared, s, s, t, t) + _covariance(own, shared, s, t, t, s)
@@ -66,7 +86,10 @@ class Sandwich:
         return float(q * (q + 1) / total)
 
     def _moments(self, contrasts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return `g_s' Phi g_t` [clusters, q, q] and `X' g_s` in an orthonormal frame [clusters, q, p]."""
+        """Return `g_s' Phi g_t` [clusters, q, q] and `X' g_s` in an orthonormal frame [clusters, q, p].
+
+        `contrasts` are those of the coefficients of the orthonormal columns.
+        """
         loading = contrasts @ self.bread  # [q, p]
         frame = np.linalg.cholesky(self.bread)
         own = loading @ self.spread @ loading.T
@@ -87,15 +110,10 @@ def _covariance(own, shared, s, t, u, v) -> float:
 
 
 def sandwich(
-    kind: str,
-    clusters: Clusters,
-    sigma2: np.ndarray,
-    x: np.ndarray,
-    residuals: np.ndarray,
-    solved: np.ndarray,
-    bread: np.ndarray,
+    kind: str, clusters: Clusters, sigma2: np.ndarray, basis: Basis, residuals: np.ndarray, solved: np.ndarray
 ) -> Sandwich:
-    """Build the pieces from sorted rows: design [k, p], residuals [k], `W X` [k, p], `(X' W X)^-1` [p, p]."""
+    """Build the pieces from sorted rows: residuals [k] and `W X` [k, p]."""
+    x, solved = basis.columns[:, :-1], solved @ basis.inverse
     if kind not in KINDS:
         raise UsageError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}.")
     if clusters.count < x.shape[1] or clusters.count < 2:
@@ -103,7 +121,7 @@ def sandwich(
             f"{clusters.count} cluster(s) cannot support robust errors of {x.shape[1]} coefficient(s); "
             "use fewer moderators."
         )
-    p = x.shape[1]
+    p, bread = x.shape[1], np.linalg.inv(x.T @ solved)
     scores = np.empty((clusters.count, p))
     spread, reach = np.empty((clusters.count, p, p)), np.empty((clusters.count, p, p))
     for numbers, rows in _by_size(clusters):
@@ -115,7 +133,7 @@ def sandwich(
     if kind == "CR1":
         factor = np.sqrt(clusters.count / (clusters.count - 1))
         scores, spread, reach = scores * factor, spread * factor**2, reach * factor
-    return Sandwich(bread, scores, spread, reach)
+    return Sandwich(basis, bread, scores, spread, reach)
 
 
 def _by_size(clusters: Clusters):
@@ -126,13 +144,17 @@ def _by_size(clusters: Clusters):
 
 
 def _cr2(phi: np.ndarray, x: np.ndarray, bread: np.ndarray) -> np.ndarray:
-    """Return `A_j' W_j X_j`: `A_j = L B_j^(-1/2) L'`, `B_j = L' (Phi_j - X_j M X_j') L`, `Phi_j = L L'`."""
+    """Return `A_j' W_j X_j`: `A_j = L B_j^(-1/2) L'`, `B_j = L' (Phi_j - X_j M X_j') L`, `Phi_j = L L'`.
+
+    `B_j` is the square of `L' L (I - G)^(1/2)` with `G = L^-1 X_j M X_j' L^-T`, whose singular values keep
+    the digits that the eigenvalues of `B_j` lose where variances differ much within a cluster.
+    """
     lower = np.linalg.cholesky(phi)
-    upper = np.swapaxes(lower, 1, 2)
-    half = upper @ x
-    b = upper @ phi @ lower - half @ bread @ np.swapaxes(half, 1, 2)
-    values, vectors = np.linalg.eigh((b + np.swapaxes(b, 1, 2)) / 2)
-    usable = values > 1e-12 * values.max(axis=1, keepdims=True)  # a cluster may fix a coefficient alone
-    inverse = np.where(usable, 1 / np.sqrt(np.where(usable, values, 1.0)), 0.0)
-    root = (vectors * inverse[:, None, :]) @ np.swapaxes(vectors, 1, 2)
-    return lower @ (root @ np.linalg.solve(lower, x))
+    half = np.linalg.solve(lower, x)
+    values, vectors = np.linalg.eigh(half @ bread @ np.swapaxes(half, 1, 2))
+    rest = np.where(values < 1 - 1e-10, np.sqrt(np.maximum(1 - values, 0.0)), 0.0)
+    left, singular, _ = np.linalg.svd(np.swapaxes(lower, 1, 2) @ lower @ (vectors * rest[:, None, :]))
+    usable = singular > 1e-12 * singular.max(axis=1, keepdims=True)  # a cluster may fix a coefficient alone
+    inverse = np.where(usable, 1 / np.where(usable, singular, 1.0), 0.0)
+    root = (left * inverse[:, None, :]) @ np.swapaxes(left, 1, 2)
+    return lower @ (root @ half)

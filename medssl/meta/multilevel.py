@@ -48,7 +48,8 @@ def multilevel(
     ------
     UsageError
         Missing, infinite or non-numeric values, a variance that is not positive, lengths that differ, one
-        cluster, more coefficients than clusters, collinear moderators, an impossible rho, an unknown test.
+        cluster, more coefficients than clusters, collinear moderators, moderators that tell all clusters
+        apart, an impossible rho, an unknown test.
     RunError
         The likelihood did not converge.
 
@@ -57,8 +58,8 @@ def multilevel(
     The model is :math:`y_{ij} = x_{ij}'\beta + u_j + w_{ij} + e_{ij}` with
     :math:`u_j \sim N(0, \sigma^2_1)`, :math:`w_{ij} \sim N(0, \sigma^2_2)` and
     :math:`\mathrm{cov}(e_{ij}, e_{hj}) = \rho \sqrt{v_{ij} v_{hj}}` (Pustejovsky and Tipton 2022). Both
-    variances are at least 0; the global maximum is taken. Where each cluster has one effect the data hold
-    only the sum of both variances, which is given as that of clusters.
+    variances are at least 0; the global maximum is taken. Where the data hold only the sum of both variances,
+    as with one effect a cluster, it is given as that of clusters.
 
     References
     ----------
@@ -84,6 +85,11 @@ def multilevel(
     clusters = make_clusters(v, codes, 0.0 if rho is None else rho)
     columns = np.column_stack([design.values, y])[clusters.order]
     likelihood = Likelihood(clusters, columns, np.ones(clusters.count))
+    if not likelihood.free[0]:
+        raise UsageError(
+            "the moderators tell all clusters apart, so nothing is left to estimate the variance between "
+            "clusters from; use fewer moderators."
+        )
     return _fit(likelihood, maximise(likelihood), design, y, v, labels[codes], test)
 
 

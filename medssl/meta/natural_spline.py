@@ -39,7 +39,7 @@ def natural_spline(x, *, knots) -> np.ndarray:
     >>> natural_spline([-1.0, 0.0, 2.0], knots=(-1.0, 0.0, 1.0)).round(3).tolist()
     [[-1.0, 0.0], [0.0, 0.125], [2.0, 1.5]]
     """
-    values, t = np.asarray(x, dtype=float), np.asarray(knots, dtype=float)
+    values, t = _numbers("x", x), _numbers("knots", knots)
     if t.ndim != 1 or len(t) < 2 or not np.all(np.diff(t) > 0) or not np.isfinite(t).all():
         raise UsageError(f"knots are {knots!r}; give two or more increasing numbers.")
     if values.ndim != 1 or not np.isfinite(values).all():
@@ -57,7 +57,9 @@ def default_knots(x, df: int = 3) -> tuple[float, ...]:
     >>> default_knots([0.0, 1.0, 2.0, 3.0], df=3)
     (0.0, 1.0, 2.0, 3.0)
     """
-    values = np.unique(np.asarray(x, dtype=float))
+    values = np.unique(_numbers("x", x))
+    if not np.isfinite(values).all():
+        raise UsageError("x has missing or infinite values; complete it first.")
     if not isinstance(df, int | np.integer) or df < 1:
         raise UsageError(f"df is {df!r}; a spline has 1 degree of freedom (a straight line) or more.")
     if len(values) < df + 1:
@@ -66,3 +68,10 @@ def default_knots(x, df: int = 3) -> tuple[float, ...]:
             "give fewer, or a straight line."
         )
     return tuple(float(q) for q in np.quantile(values, np.linspace(0, 1, df + 1)))
+
+
+def _numbers(name: str, values) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name} is not numeric ({error}).") from error
