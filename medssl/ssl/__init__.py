@@ -2,6 +2,8 @@
 
 A method is a module that owns an encoder and returns a loss:
 `method.loss(images, view, generator)`, where `view` maps images to one random view.
+A method with a momentum teacher or a queue also has `method.after_step(step, steps)`, which the loop calls
+after each step of the optimiser; what such a method keeps is in its state, so that a run resumes bit for bit.
 """
 
 from medssl.errors import UsageError

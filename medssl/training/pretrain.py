@@ -188,6 +188,8 @@ class _Run:
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), 5.0)
         self.optimizer.step()
+        if hasattr(self.method, "after_step"):  # momentum teachers and queues
+            self.method.after_step(step, steps)
         return loss.detach(), norm
 
     def _log(self, loss, norm):
