@@ -130,6 +130,12 @@ def test_every_entry_says_how_it_was_checked(bibliography):
         assert re.search(r"\w.*\b\d{4}-\d{2}-\d{2}\b", entry.fields["annote"]), key
 
 
+def test_the_references_page_says_whether_entries_are_unverified(bibliography):
+    """The page says that no entry is unverified, as long as that is so."""
+    unverified = [key for key, entry in bibliography.items() if entry.fields["keywords"] == "unverified"]
+    assert ("listed here; there is none" in read(CHAPTERS / "references.md")) == (not unverified)
+
+
 def test_keys_are_author_year_word(bibliography):
     """A key is the first author, the year of the entry and a word."""
     for key, entry in bibliography.items():

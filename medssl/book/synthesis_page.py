@@ -80,8 +80,11 @@ def named_left_out(stratum: Stratum) -> pd.DataFrame:
     return stratum.left_out.assign(left_out=stratum.left_out["left_out"].map(names))
 
 
-def strata_words(table: pd.DataFrame, label: str = "modality") -> HTML:
-    """Return a table of strata as a reader wants it: names, counts, intervals as text, grade."""
+def strata_words(table: pd.DataFrame, label: str = "modality", scale: str = "difference") -> HTML:
+    """Return a table of strata as a reader wants it: names, counts, intervals as text, grade.
+
+    On the logit scale there is no minimal important gain, and so neither its probability nor a grade.
+    """
     fitted = table["estimate"].notna()
     mean = [interval(*row, digits=3) for row in table[["estimate", "ci_low", "ci_high"]].to_numpy()]
     new = [f"{signed(low)} to {signed(high)}" for low, high in table[["pi_low", "pi_high"]].to_numpy()]
@@ -101,6 +104,8 @@ def strata_words(table: pd.DataFrame, label: str = "modality") -> HTML:
             "grade": table["grade"],
         }
     )
+    if scale == "logit":
+        shown = shown.drop(columns=[f"P(gain over {MINIMAL_GAIN:g})", "grade"])
     return show_table(shown)
 
 

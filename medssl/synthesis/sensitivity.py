@@ -1,8 +1,11 @@
 """The full list of sensitivity analyses of a stratum, as one multiverse."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
+from medssl.errors import UsageError
 from medssl.evidence import effects, published
 from medssl.meta import multiverse
 from medssl.synthesis.stratum import RHO, STRONG_RUNGS
@@ -48,13 +51,17 @@ def sensitivity_effects(scale: str = "difference") -> pd.DataFrame:
     )
 
 
-def sensitivity(rows: pd.DataFrame, *, progress: bool = False) -> pd.DataFrame:
+def sensitivity(
+    rows: pd.DataFrame, names: Sequence[str] = tuple(CHOICES), *, progress: bool = False
+) -> pd.DataFrame:
     """Refit the mean of a stratum under every combination of `CHOICES`.
 
     Parameters
     ----------
     rows : DataFrame
         Rows of `sensitivity_effects` of one metric and one comparator.
+    names : sequence of str
+        The choices to vary; the others stay at their first option.
     progress : bool
         Whether to show a progress bar.
 
@@ -64,7 +71,14 @@ def sensitivity(rows: pd.DataFrame, *, progress: bool = False) -> pd.DataFrame:
         As `medssl.meta.multiverse`; the main analysis is the first option everywhere. The largest cluster is
         that with most effects in the primary pool.
     """
+    unknown = [name for name in names if name not in CHOICES]
+    if unknown:
+        raise UsageError(f"there is no choice {unknown[0]!r}; choose among {', '.join(CHOICES)}.")
+    varied = {
+        name: options if name in names else dict([next(iter(options.items()))])
+        for name, options in CHOICES.items()
+    }
     sizes = rows.loc[rows["primary"], "cluster_id"].value_counts()
     largest = sizes.index[0] if len(sizes) else None
     marked = rows.assign(not_largest=np.asarray(rows["cluster_id"] != largest))
-    return multiverse(marked.reset_index(drop=True), CHOICES, progress=progress)
+    return multiverse(marked.reset_index(drop=True), varied, progress=progress)

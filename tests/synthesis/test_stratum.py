@@ -152,22 +152,22 @@ def test_rare_levels_are_merged_or_left_out():
     assert "other" in set(both.effects.modality)
 
 
-def test_sensitivity_starts_from_the_main_analysis(random_auc):
+def test_sensitivity_starts_from_the_main_analysis():
     """The main row is the pooled stratum; the others differ in what their choices say."""
     rows = sensitivity_effects()
     rows = rows[(rows.metric == "AUC") & (rows.comparator == "imagenet_supervised")]
-    few = {name: CHOICES[name] for name in ("rows", "variance", "largest cluster")}
-    from medssl.meta import multiverse
-
-    sizes = rows[rows.primary].cluster_id.value_counts()
-    table = multiverse(rows.assign(not_largest=rows.cluster_id != sizes.index[0]), few)
+    table = sensitivity(rows, ["rows", "variance", "largest cluster"])
     primary = rows[rows.primary]
     fit = multilevel(primary.yi, primary.vi, primary.cluster_id, rho=0.6).robust()
     main = table[table.main].iloc[0]
     assert main.estimate == pytest.approx(fit.coef[0])
     assert main.k == len(primary)
+    largest = primary.cluster_id.value_counts().index[0]
     left = table[(table["largest cluster"] == "left out") & (table["rows"] == "primary pool")].iloc[0]
-    assert left.k == len(primary) - (primary.cluster_id == sizes.index[0]).sum()
+    assert left.k == len(primary) - (primary.cluster_id == largest).sum()
+    assert len(table) == 8
+    with pytest.raises(UsageError, match="no choice 'colour'"):
+        sensitivity(rows, ["colour"])
 
 
 def test_sensitivity_lists_each_analysis_of_a_small_stratum():
