@@ -32,7 +32,7 @@ def natural_spline(x, *, knots) -> np.ndarray:
     -----
     With knots :math:`t_1 < \dots < t_m` and :math:`d_j(x) = ((x - t_j)_+^3 - (x - t_m)_+^3) / (t_m - t_j)`,
     the columns after the first are :math:`(d_j(x) - d_{m-1}(x)) / (t_m - t_1)^2` for j = 1 to m - 2 (Hastie,
-    Tibshirani and Friedman 2009, equations 5.4 and 5.5; the divisor keeps the unit of x).
+    Tibshirani and Friedman 2009, equations 5.4 and 5.5; the divisor makes them free of the unit of x).
 
     Examples
     --------
