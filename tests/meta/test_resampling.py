@@ -87,7 +87,7 @@ def test_wild_bootstrap_finds_a_slope_and_not_noise():
 
 
 def test_wild_bootstrap_of_several_terms_and_of_the_mean():
-    """Formula terms are tested together; a model without moderators tests its mean; Webb's weights are six."""
+    """Formula terms are tested together, also with Webb's weights; without moderators the mean is tested."""
     y, v, cluster, x = clustered(clusters=9, seed=6)
     data = pd.DataFrame({"x": x, "kind": np.array(["a", "b", "c"])[np.arange(len(x)) % 3]})
     fit = multilevel(y, v, cluster, "x + C(kind)", data=data, rho=0.6)
@@ -129,7 +129,7 @@ def test_permutation_of_signs_is_the_enumeration():
 
 
 def test_permutation_of_moderators_is_the_enumeration():
-    """With five effects all 120 orders of the moderator rows are taken; the joint test has its own p value."""
+    """With five effects all 120 orders of the moderator rows are taken, for single and joint tests."""
     y, v = [0.03, 0.05, -0.02, 0.06, 0.04], [1e-4, 2e-4, 1e-4, 3e-4, 2e-4]
     x = pd.DataFrame({"a": [1.0, 2.0, 0.0, 3.0, 2.0], "b": [0.0, 1.0, 1.0, 0.0, 2.0]})
     test = permutation_test(y, v, x)

@@ -30,7 +30,7 @@ def fitted():
 
 
 def test_both_forms_are_the_multilevel_fits_of_their_columns(fitted):
-    """The line and the spline equal `multilevel` on hand-made columns, and the test is that of the spline's."""
+    """The line and the spline equal `multilevel` on hand-made columns, and so does the test."""
     y, v, x, cluster, kind = simulated()
     basis = natural_spline(x, knots=fitted.knots)
     dummy = (kind.kind == "random").to_numpy(float)
