@@ -66,7 +66,7 @@ from medssl.evidence import effects, published
 from medssl.figures import bubble, forest_by_cluster, funnel, leave_one_out_plot, specification_curve
 from medssl.figures.strata_plot import strata_plot
 from medssl.meta import egger, pet_peese
-from medssl.synthesis.central import central_model
+from medssl.synthesis.central import LEAST_FOR_MODERATORS, central_model
 from medssl.synthesis.claims import assess, claims
 from medssl.synthesis.sensitivity import CHOICES, sensitivity, sensitivity_effects
 from medssl.synthesis.stratum import pool
@@ -328,7 +328,7 @@ strata_words(strata_table(logits, "task_type"), "task_type", scale="logit")
 # ## Small-study effects
 #
 # Where small studies print larger gains than large ones, the mean is likely to be too high.
-# The regression on the standard error respects clusters; the estimate at perfect precision is an extrapolation, not a correction to be believed.
+# The regression on the standard error respects clusters, and is made where a stratum has enough of them for a moderator; the estimate at perfect precision is an extrapolation, not a correction to be believed.
 #
 # (synthesis-small)=
 
@@ -346,7 +346,7 @@ figure(
 # %% tags=["hide-input"]
 lines = []
 for key, stratum in pooled.items():
-    if stratum.clusters >= 5:
+    if stratum.clusters >= LEAST_FOR_MODERATORS:
         part = stratum.effects
         test = egger(part.yi, part.vi, form="cluster", cluster=part.cluster_id)
         adjusted = pet_peese(part.yi, part.vi, cluster=part.cluster_id)

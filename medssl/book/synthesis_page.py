@@ -1,5 +1,7 @@
 """What the page of the pooled picture shows: tables of strata, tests of a model, figures, findings."""
 
+import re
+
 import pandas as pd
 from IPython.display import HTML
 
@@ -60,7 +62,7 @@ def cluster_names(effects: pd.DataFrame) -> pd.Series:
     names = {}
     for cluster, ids in studies.items():
         first = min(ids, key=lambda study: (table["year"][study], study))
-        author = table["first_author"][first].split(" ")[0] or first
+        author = re.sub(r" [A-Z]{1,3}$", "", table["first_author"][first]) or first
         more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
         names[cluster] = f"{author} {table['year'][first]:.0f}{more}"
     repeated = {name for name in names.values() if list(names.values()).count(name) > 1}

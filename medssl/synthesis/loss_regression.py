@@ -169,7 +169,7 @@ def _coefficients(fit: MultilevelFit) -> pd.DataFrame:
     robust = fit.robust()
     columns = {"name": fit.names, "change": robust.coef, "ci_low": robust.ci_low, "ci_high": robust.ci_high}
     table = pd.DataFrame(columns | {"df": robust.df, "p_value": robust.p_value})
-    return table.assign(thin=table["df"] < LEAST_DF)
+    return table.assign(thin=~(table["df"] >= LEAST_DF))
 
 
 def _tests(fit: MultilevelFit, terms: dict[str, list[str]]) -> pd.DataFrame:

@@ -62,7 +62,7 @@ def test_the_constant_does_not_matter(monkeypatch):
 
 
 def test_paired_clusters_give_the_paired_t_test():
-    """Where every cluster has both levels equally often, change and p value are those of cluster differences."""
+    """Where every cluster has both levels equally often, the p value is that of cluster differences."""
     rows = paired()
     found = loss_regression(rows, ["kind"]).coefficients.set_index("name").loc["kind: v"]
     means = rows.groupby(["cluster_id", "kind"]).loss.mean().unstack()
@@ -133,13 +133,13 @@ def test_rows_without_a_number_are_left_out():
 
 
 def test_thin_terms_are_marked():
-    """A term with fewer than four degrees of freedom is thin, in coefficients and in tests."""
-    rows = made(12).assign(one=lambda table: (table.cluster_id == "c1").astype(float))
+    """A term with fewer than four degrees of freedom is thin, in both tables."""
+    rows = made(12).assign(one=lambda table: table.cluster_id.isin(["c1", "c2"]).astype(float))
     found = loss_regression(rows, numbers=["x", "one"])
     thin = found.coefficients.set_index("name").thin
     assert thin["one"]
     assert not thin["x"]
-    assert (found.coefficients.thin == (found.coefficients.df < LEAST_DF)).all()
+    assert (found.coefficients.thin == ~(found.coefficients.df >= LEAST_DF)).all()
     assert found.tests.set_index("term").thin["one"]
 
 

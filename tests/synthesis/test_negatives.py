@@ -35,7 +35,7 @@ def made(own: list[list[bool]]) -> pd.DataFrame:
 
 
 def test_losses_are_those_of_the_printed_scores(rows):
-    """A row is a loss, a tie or a gain as its two scores say, in decimal arithmetic, and no row is missing."""
+    """A row is a loss, a tie or a gain as its two scores say in decimals, and no row is missing."""
     table = published("all").set_index("effect_id")
     assert rows.effect_id.is_unique
     assert set(rows.effect_id) == set(table.index)
