@@ -189,24 +189,28 @@ def _root(gram: np.ndarray) -> np.ndarray:
         ) from error
 
 
-def maximise(likelihood: Likelihood, start=None, fixed: dict[int, float] | None = None) -> Point:
+def maximise(
+    likelihood: Likelihood, start=None, fixed: dict[int, float] | None = None, *, scan: bool = False
+) -> Point:
     """Return the highest point over variances of 0 or more, some of them `fixed` (number to value).
 
-    Without `start` a coarse grid is scanned and every local peak of it is climbed, because the surface can
-    have several.
+    Without `start`, or with `scan`, a coarse grid is scanned and every local peak of it is climbed, because
+    the surface can have several; after a `start` those between whose neighbours it led are left out.
     """
     fixed = dict(fixed or {})
     for number in np.flatnonzero(~likelihood.free):
         fixed.setdefault(int(number), 0.0)
-    starts = [np.array(start, float)] if start is not None else _peaks(likelihood, fixed)
-    for number, value in fixed.items():
-        for each in starts:
-            each[number] = value
-    points = [_climb(likelihood, each, set(fixed)) for each in starts]
+    points = []
+    if start is not None:
+        start = [fixed.get(number, value) for number, value in enumerate(start)]
+        points = [_climb(likelihood, np.array(start, float), set(fixed))]
+    if start is None or scan:
+        found = [point.sigma2 for point in points]
+        points += [_climb(likelihood, peak, set(fixed)) for peak in _peaks(likelihood, fixed, found)]
     return max(points, key=lambda point: point.value)
 
 
-def _peaks(likelihood: Likelihood, fixed) -> list[np.ndarray]:
+def _peaks(likelihood: Likelihood, fixed, found) -> list[np.ndarray]:
     axes = [np.array([fixed[i]]) if i in fixed else _levels(likelihood) for i in (0, 1)]
     heights = np.column_stack([likelihood.heights(axes[0], value) for value in axes[1]])
     padded = np.pad(heights, 1, constant_values=-np.inf)
@@ -215,7 +219,15 @@ def _peaks(likelihood: Likelihood, fixed) -> list[np.ndarray]:
         for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j
     ]  # fmt: skip
     rows, columns = np.nonzero(heights >= np.max(around, axis=0))
-    return [np.array([axes[0][i], axes[1][j]]) for i, j in zip(rows, columns, strict=True)]
+    return [
+        np.array([axes[0][i], axes[1][j]]) for i, j in zip(rows, columns, strict=True)
+        if not any(_beside(axes[0], i, point[0]) and _beside(axes[1], j, point[1]) for point in found)
+    ]  # fmt: skip
+
+
+def _beside(axis: np.ndarray, i: int, value: float) -> bool:
+    """Whether a value lies between the neighbours of a level."""
+    return axis[max(i - 1, 0)] <= value <= axis[min(i + 1, len(axis) - 1)]
 
 
 def _levels(likelihood: Likelihood) -> np.ndarray:

@@ -38,6 +38,8 @@ def _estimates(fit, robust) -> list[str]:
 def _interval(robust, i: int) -> str:
     limits = f"95% interval {robust.ci_low[i]:.3g} to {robust.ci_high[i]:.3g}"
     thin = ", too few degrees of freedom to trust it" if robust.df[i] < 4 else ""
+    if not robust.supported[i]:
+        thin = ", one cluster alone supports it, so this error is too small"
     return f"{robust.coef[i]:.3g} ({limits}, df {robust.df[i]:.1f}, {p_text(robust.p_value[i])}{thin})"
 
 

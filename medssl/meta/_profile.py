@@ -59,8 +59,7 @@ def profile_component(
         )
 
     def height(value: float) -> float:
-        fixed = {number: value}  # the other variance can have several peaks
-        return max(maximise(likelihood, start, fixed).value for start in (sigma2, None))
+        return maximise(likelihood, sigma2, {number: value}, scan=True).value  # there can be several peaks
 
     unit = max(likelihood.scale, float(np.median(likelihood.clusters.variance)))
     return profile_curve(height, component, float(sigma2[number]), top, unit, level, points)

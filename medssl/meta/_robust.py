@@ -13,6 +13,8 @@ from medssl.meta._sandwich import Sandwich
 
 __all__ = ["RobustFit", "WaldTest", "robust_fit"]
 
+UNBIASED = 0.99  # expected over model variance; rounding alone leaves it far nearer to 1
+
 
 @dataclass(frozen=True)
 class WaldTest:
@@ -56,6 +58,10 @@ class RobustFit:
         Number of clusters.
     level : float
         Coverage of the limits.
+    supported : ndarray of bool, shape (p,)
+        False where one cluster alone supports a coefficient, for instance a level of a moderator that no
+        other cluster has: its robust error is then too small, whatever its degrees of freedom say. Merge the
+        level, leave it out, or read the model-based error.
     """
 
     names: tuple[str, ...]
@@ -70,6 +76,7 @@ class RobustFit:
     kind: str
     clusters: int
     level: float
+    supported: np.ndarray
     _sandwich: Sandwich = field(repr=False)
     _rows: DesignRows = field(repr=False)
     _heterogeneity: float = field(repr=False)
@@ -164,9 +171,11 @@ def robust_fit(
         statistic = coef / se
     check_level(level)
     half = stats.t.isf((1 - level) / 2, df) * se
+    # CR0 and CR1 are biased everywhere, so the mark of a lone cluster is judged by CR2 only
+    supported = pieces.bias(np.eye(len(coef))) > UNBIASED if kind == "CR2" else np.ones(len(coef), bool)
     return RobustFit(
         names=rows.names, coef=coef, se=se, df=df, statistic=statistic,
         p_value=2 * stats.t.sf(np.abs(statistic), df), ci_low=coef - half, ci_high=coef + half,
-        covariance=covariance, kind=kind, clusters=len(pieces.scores), level=level,
+        covariance=covariance, kind=kind, clusters=len(pieces.scores), level=level, supported=supported,
         _sandwich=pieces, _rows=rows, _heterogeneity=heterogeneity,
     )  # fmt: skip

@@ -59,6 +59,17 @@ class Sandwich:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(variance > 0, mean**2 / variance, np.nan)
 
+    def bias(self, contrasts: np.ndarray) -> np.ndarray:
+        """Return the expected robust variance of each contrast over its model variance, under the model.
+
+        It is 1 for CR2, but for a contrast that some cluster alone supports: its residuals are 0 whatever the
+        effects are, and the pseudo-inverse of Pustejovsky and Tipton (2018) leaves too small a variance.
+        """
+        own, shared = self._moments(contrasts @ self.basis.inverse)
+        mean = np.einsum("jqq->q", own) - np.einsum("jqm,jqm->q", shared, shared)
+        loading = contrasts @ self.basis.inverse
+        return mean / np.einsum("qi,ij,qj->q", loading, self.bread, loading)
+
     def hotelling(self, contrasts: np.ndarray, coef: np.ndarray) -> tuple[float, float]:
         """Return T squared of contrasts [q, p] and eta, its degrees of freedom (Pustejovsky and Tipton 2018).
 

@@ -63,7 +63,7 @@ class Analysis:
         return plain(
             {
                 "model": self._model(),
-                "coefficients": self.table.reset_index(names="name").to_dict("records"),
+                "coefficients": self._coefficients(),
                 "mean": self.predictions.iloc[0].to_dict() if len(fit.names) == 1 else None,
                 "heterogeneity": self._heterogeneity(),
                 "moderators": self._joint(),
@@ -73,6 +73,10 @@ class Analysis:
                 "software": {"medssl": medssl.__version__, "numpy": np.__version__, "pandas": pd.__version__},
             }
         )
+
+    def _coefficients(self) -> list[dict]:
+        table = self.table if self.robust is None else self.table.assign(supported=self.robust.supported)
+        return table.reset_index(names="name").to_dict("records")
 
     def _model(self) -> dict:
         fit = self.fit

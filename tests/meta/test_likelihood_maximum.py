@@ -141,6 +141,13 @@ def test_identical_effects_have_no_heterogeneity():
         assert fit.q == pytest.approx(0, abs=1e-9 * max(1, value**2))
 
 
+def test_a_start_a_hair_above_zero_still_ends_at_zero():
+    """From variances so small that their removal is lost in rounding, the search ends at exactly 0."""
+    likelihood = multilevel([0.2] * 8, np.linspace(0.1, 0.4, 8), list("aabbbcde"))._likelihood
+    for start in ((1e-15, 1e-15), (0.0, 1e-14), (1e-18, 0.0)):
+        np.testing.assert_array_equal(maximise(likelihood, start=start).sigma2, [0, 0])
+
+
 def test_no_convergence_is_an_error(likelihood_of, clustered, monkeypatch):
     """A search that runs out of steps raises an error that says what to do."""
     likelihood = likelihood_of(clustered(sigma2=(0.3, 0.2)))

@@ -242,3 +242,31 @@ def test_intervals_cover_the_truth_when_the_working_model_is_wrong():
         robust = multilevel(0.2 + 0.2 * rng.normal(size=10)[cluster] + errors, v, cluster).robust()
         hits += robust.ci_low[0] <= 0.2 <= robust.ci_high[0]
     assert 0.91 <= hits / 300 <= 0.99  # three binomial standard errors
+
+
+def test_a_coefficient_of_a_lone_cluster_is_marked():
+    """A level that one cluster alone holds has a robust error below that of the model, and is marked."""
+    rng = np.random.default_rng(0)
+    cluster = np.append(np.repeat(np.arange(29), 3), 29)
+    lone = (cluster == 29).astype(float)
+    y = rng.normal(scale=0.4, size=30)[cluster] + rng.normal(scale=0.1, size=len(cluster))
+    fit = multilevel(y, np.full(len(cluster), 0.01), cluster, pd.DataFrame({"lone": lone}), rho=0.6)
+    robust = fit.robust()
+    assert robust.supported.tolist() == [True, False]
+    assert robust.se[1] < 0.5 * fit.se[1]
+    assert "one cluster alone supports it" in fit.report()
+    two = np.isin(cluster, [28, 29]).astype(float)
+    shared = multilevel(y, np.full(len(cluster), 0.01), cluster, pd.DataFrame({"two": two}), rho=0.6)
+    assert shared.robust().supported.all()
+    assert shared.robust("CR1").supported.all()
+
+
+def test_expected_robust_variance_is_the_model_variance():
+    """Under the model CR2 is unbiased for every coefficient, whatever the sizes of the clusters."""
+    rng = np.random.default_rng(1)
+    cluster = np.repeat(np.arange(12), rng.integers(1, 7, 12))
+    x = rng.normal(size=(len(cluster), 2))
+    v = rng.uniform(0.01, 0.1, len(cluster))
+    fit = multilevel(rng.normal(size=len(cluster)), v, cluster, x, rho=0.6)
+    np.testing.assert_allclose(fit.robust()._sandwich.bias(np.eye(3)), 1, rtol=1e-9)
+    assert (fit.robust("CR0")._sandwich.bias(np.eye(3)) < 1).all()
