@@ -37,42 +37,11 @@ profile: str = "quick"
 # %% tags=["hide-input"]
 from functools import partial
 
-import pandas as pd
-
-from medssl.book import Results, workspace
-from medssl.book.evidence_page import (
-    NAMES,
-    agreement_table,
-    candidate_table,
-    comparison_table,
-    comparisons,
-    dispersion_table,
-    listed_rules,
-    map_table,
-    read_agreement,
-    rung_table,
-    study_table,
-    suspicious_table,
-)
-from medssl.book.evidence_results import (
-    report_agreement,
-    report_bias,
-    report_comparisons,
-    report_flow,
-    report_gaps,
-    report_suspicious,
-    report_variances,
-)
+from medssl.book import Results, evidence_checks, evidence_page, workspace
+from medssl.book import evidence_results as report
 from medssl.book.filter_table import filter_table
 from medssl.book.wording import show_table
-from medssl.evidence import (
-    dispersion_coverage,
-    flow,
-    ladder_coverage,
-    published,
-    risk_of_bias,
-    suspicious,
-)
+from medssl.evidence import dispersion_coverage, flow, ladder_coverage, published, risk_of_bias, suspicious
 from medssl.evidence.risk_of_bias import DOMAINS
 from medssl.figures import save_figure
 from medssl.figures.evidence_map import evidence_map
@@ -87,7 +56,7 @@ figure = partial(save_figure, folder=place.figures, seeds=[], chapter=place.chap
 # %% [markdown]
 # ## How the evidence was searched
 #
-# A comparison is one pretrained network against one network with the same labels that was pretrained otherwise or not at all.
+# A comparison is one pretrained network against one network that was trained on the same labels and pretrained with supervision or not at all.
 # The comparisons were collected by hand in November {fact}`2026`.
 #
 # - *Candidates.* A list of {result}`evidence:candidates` studies was drawn up first: {result}`evidence:candidates_seen` of them were seen in some form, and {result}`evidence:candidates_recalled` were named from memory.
@@ -107,8 +76,8 @@ figure = partial(save_figure, folder=place.figures, seeds=[], chapter=place.chap
 # ## From candidates to the analysis
 
 # %% tags=["hide-input"]
-rows, steps = comparisons(), flow()
-report_flow(results, steps, cell="evidence-flow")
+rows, steps = evidence_page.comparisons(), flow()
+report.report_flow(results, steps, cell="evidence-flow")
 figure(
     flow_diagram(steps), "evidence-flow-diagram", title="Flow of studies and effects into the analysis",
     caption="From candidate studies to the primary analysis, in the form of the PRISMA 2020 flow diagram; "
@@ -124,15 +93,8 @@ figure(
 # (evidence-counts)=
 
 # %% tags=["hide-input"]
-report_comparisons(results, rows, cell="evidence-counts")
-kept = rows[rows.pool != "excluded"].assign(
-    loss=lambda table: table.gain < 0, tie=lambda table: table.gain == 0
-)
-counted = kept.groupby(["pool", "comparator"], as_index=False).agg(
-    studies=("study_id", "nunique"), clusters=("cluster_id", "nunique"), comparisons=("effect_id", "size"),
-    losses=("loss", "sum"), ties=("tie", "sum"),
-)  # fmt: skip
-show_table(counted.assign(pool=counted.pool.str.replace("_", " "), comparator=counted.comparator.map(NAMES)))
+report.report_comparisons(results, rows, cell="evidence-counts")
+show_table(evidence_page.outcome_table(rows))
 
 # %% [markdown]
 # Of the {result}`evidence:primary_effects` comparisons of the primary analysis, {result}`evidence:random_comparators` are against random weights and {result}`evidence:imagenet_comparators` against supervised ImageNet weights, and {result}`evidence:primary_losses` are losses.
@@ -148,9 +110,9 @@ show_table(counted.assign(pool=counted.pool.str.replace("_", " "), comparator=co
 # (evidence-map-tasks)=
 
 # %% tags=["hide-input"]
-table = map_table(rows)
-drawing = evidence_map(table, "family", groups="task_type", names=NAMES)
-report_gaps(results, drawing.data, cell="evidence-map-tasks")
+table = evidence_page.map_table(rows)
+drawing = evidence_map(table, "family", groups="task_type", names=evidence_page.NAMES)
+report.report_gaps(results, drawing.data, cell="evidence-map-tasks")
 mapped = {"records": [tables / "published_effects.csv"], "interval": "There are no intervals"}
 figure(
     drawing, "evidence-map-tasks", title="Evidence map by modality, task and family of methods",
@@ -166,7 +128,7 @@ figure(
 
 # %% tags=["hide-input"]
 figure(
-    evidence_map(table, ["comparator", "share", "ratio", "access"], names=NAMES),
+    evidence_map(table, ["comparator", "share", "ratio", "access"], names=evidence_page.NAMES),
     "evidence-map-designs", title="Evidence map by comparator, labels and access",
     caption="Clusters, and in brackets comparisons, by modality and by comparator, share of the labels, label ratio and access "
     "to the images; all pools but the excluded rows",
@@ -184,15 +146,17 @@ figure(
 
 # %% tags=["hide-input"]
 primary = published("primary", supervision="self")
-report_variances(results, dispersion_coverage(primary), ladder_coverage(primary), cell="evidence-variances")
-show_table(dispersion_table(primary))
+report.report_variances(
+    results, dispersion_coverage(primary), ladder_coverage(primary), cell="evidence-variances"
+)
+show_table(evidence_page.dispersion_table(primary))
 
 # %% [markdown]
 # Both arms are counted; *none* means that no dispersion is printed.
 # From this, the variance of each gain is taken from the first of these that the source allows:
 
 # %% tags=["hide-input"]
-show_table(rung_table(primary))
+show_table(evidence_page.rung_table(primary))
 
 # %% [markdown]
 # {result}`evidence:runs_share` of the variances come from deviations over runs or folds, {result}`evidence:computed_share` were computed from the score and the number of test cases, and for {result}`evidence:imputed_share` nothing was known, so that the median of comparable rows stands in.
@@ -206,18 +170,19 @@ show_table(rung_table(primary))
 # (evidence-trust)=
 
 # %% tags=["hide-input"]
-agreement = read_agreement(tables / "notes" / "second_reading.md")
-report_agreement(results, agreement, cell="evidence-trust")
-show_table(agreement_table(agreement))
+agreement = evidence_page.read_agreement(tables / "notes" / "second_reading.md")
+report.report_agreement(results, agreement, cell="evidence-trust")
+show_table(evidence_page.agreement_table(agreement))
 
 # %% [markdown]
 # Scores were copied right in all but at most a few percent of cases: the lower limit of agreement is {result}`evidence:value_agreement_low` for each arm.
 # Coding is weaker: the least agreement on metric or comparator was {result}`evidence:coding_agreed`, with an interval of {result}`evidence:coding_low`.
-# Three tables were also extracted twice by different readers: {fact}`140 of 140` and {fact}`30 of 30` pairs agreed in two parts of one, {fact}`48 of 48` in another and {fact}`25 of 26` in the third.
+# Three tables were also extracted twice independently: {fact}`140 of 140` and {fact}`30 of 30` pairs agreed in two parts of one, {fact}`48 of 48` in another and {fact}`25 of 26` in the third.
 # What was found wrong has been corrected, and {result}`evidence:corrections` later corrections in {result}`evidence:corrected` rows are listed with their reasons in `medssl/evidence/corrections.csv`.
 #
 # No such check sees what was left out.
-# The second reading found tables of which only some columns had been taken, comparators that were printed and not entered, and the same run entered from two papers; those that it found were repaired, and others may remain.
+# The second reading found tables of which only some columns had been taken, comparators that were printed and not entered, and the same run entered from two papers.
+# Most of this was repaired; of one table (`kwon2022_sslmri`) further columns are still missing, with a mean gain of about {fact}`−0.010`, and other gaps may remain.
 # Authors, years and titles were partly filled in without the paper at hand: check them before you cite.
 #
 # ## Risk of bias
@@ -229,17 +194,11 @@ show_table(agreement_table(agreement))
 
 # %% tags=["hide-input"]
 judged = risk_of_bias()
-report_bias(results, judged, cell="evidence-bias")
-rules = listed_rules(risk_of_bias)
-show_table(
-    pd.DataFrame(
-        [(f"D{i}", words, rules[name]) for i, (name, words) in enumerate(DOMAINS.items(), 1)],
-        columns=["domain", "concern", "rule"],
-    )
-)
+report.report_bias(results, judged, cell="evidence-bias")
+show_table(evidence_checks.domain_table())
 
 # %% [markdown]
-# Overall a study is at high risk where test images were seen, a choice was made on them, or two other domains are high; it raises some concerns where any domain does, and is unclear where any domain is.
+# Overall a study is at high risk where test images were seen, a choice was made on them, or two other domains are high; it raises some concerns where any domain does or a single other domain is high, and else is unclear where any domain is.
 #
 # (evidence-bias-summary)=
 
@@ -272,7 +231,7 @@ figure(
 # %% [markdown]
 # ## Rows that deserve a second look
 #
-# These checks break no rule of the table, and a finding is no error: many studies reprint a comparator of an earlier paper, and a small label count makes large gains possible.
+# These checks break no rule of the table, and a finding is no error: several studies reprint a comparator of an earlier paper, and a small label count makes large gains possible.
 # There are {result}`evidence:findings` findings in {result}`evidence:suspicious_rows` comparisons, {result}`evidence:suspicious_primary` of them in the primary pool.
 # {result}`evidence:near_chance` comparators score near chance, and a gain over a network that failed to train is no gain of pretraining.
 #
@@ -280,19 +239,11 @@ figure(
 
 # %% tags=["hide-input"]
 found = suspicious()
-report_suspicious(results, found, cell="evidence-suspicious")
-checks = found.groupby("check").agg(
-    findings=("check", "size"), comparisons=("effect_id", "nunique"), studies=("study_id", "nunique")
-)
-primary_findings = found[found.pool == "primary"].groupby("check").size()
-checks = checks.assign(primary=primary_findings.reindex(checks.index, fill_value=0))
-words = listed_rules(suspicious)
-checks.insert(0, "what it finds", [words[name] for name in checks.index])
-checks = checks.rename(columns={"primary": "findings in the primary pool"})
-show_table(checks.rename(index=lambda name: name.replace("_", " ")).reset_index())
+report.report_suspicious(results, found, cell="evidence-suspicious")
+show_table(evidence_checks.check_table(found))
 
 # %% tags=["hide-input", "full-width"]
-filter_table(suspicious_table(found), "suspicious-rows", "Findings", choose=["Check", "Pool"])
+filter_table(evidence_checks.suspicious_table(found), "suspicious-rows", "Findings", choose=["Check", "Pool"])
 
 # %% [markdown]
 # ## Studies
@@ -302,7 +253,9 @@ filter_table(suspicious_table(found), "suspicious-rows", "Findings", choose=["Ch
 # (evidence-studies)=
 
 # %% tags=["hide-input", "full-width"]
-filter_table(study_table(rows, judged), "study-list", "Studies with comparisons", choose=["Risk of bias"])
+filter_table(
+    evidence_page.study_table(rows, judged), "study-list", "Studies with comparisons", choose=["Risk of bias"]
+)
 
 # %% [markdown]
 # ### Candidates without a comparison
@@ -311,7 +264,7 @@ filter_table(study_table(rows, judged), "study-list", "Studies with comparisons"
 
 # %% tags=["hide-input", "full-width"]
 filter_table(
-    candidate_table(),
+    evidence_page.candidate_table(),
     "candidate-list",
     "Candidate studies without comparisons",
     choose=["Modality", "Details"],
@@ -331,7 +284,7 @@ filter_table(
 # %% tags=["hide-input", "full-width"]
 results.save()
 filter_table(
-    comparison_table(rows), "comparisons", "All published comparisons",
+    evidence_page.comparison_table(rows), "comparisons", "All published comparisons",
     choose=["Modality", "Comparator", "Family", "Task type", "Metric", "Pool", "Read as"],
     ranges=["Label ratio", "Share of labels", "Gain"],
     formats={"Gain": "+.4f", "Standard error": ".4f", "Label ratio": ".3g", "Share of labels": ".3g"},

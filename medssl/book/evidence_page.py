@@ -1,7 +1,6 @@
 """What the evidence page shows: the comparisons with their effects, and the tables and words about them."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from medssl.figures.style import display_name
 
 __all__ = [
     "NAMES", "agreement_table", "candidate_table", "comparison_table", "comparisons", "dispersion_table",
-    "listed_rules", "map_table", "read_agreement", "rung_table", "study_table", "suspicious_table",
+    "map_table", "outcome_table", "read_agreement", "rung_table", "study_table",
 ]  # fmt: skip
 
 MODALITIES = ("xray", "ct", "mri", "ultrasound")
@@ -115,6 +114,21 @@ def _binned(values: pd.Series, limits: dict[str, float]) -> pd.Series:
     return pd.cut(values, edges, labels=list(limits), right=edges[-1] == 1.0).astype(object)
 
 
+def outcome_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Count studies, clusters, comparisons, losses and ties by pool and comparator, without excluded rows."""
+    kept = rows[rows["pool"] != "excluded"]
+    kept = kept.assign(loss=kept["gain"] < 0, tie=kept["gain"] == 0)
+    counts = kept.groupby(["pool", "comparator"], as_index=False).agg(
+        studies=("study_id", "nunique"),
+        clusters=("cluster_id", "nunique"),
+        comparisons=("effect_id", "size"),
+        losses=("loss", "sum"),
+        ties=("tie", "sum"),
+    )
+    names = {"pool": counts["pool"].replace(POOL_WORDS), "comparator": counts["comparator"].map(NAMES)}
+    return counts.assign(**names)
+
+
 def comparison_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of `comparisons` that a reader searches, with the headings of the page."""
     return pd.DataFrame(
@@ -185,13 +199,6 @@ def candidate_table() -> pd.DataFrame:
     )
 
 
-def suspicious_table(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the findings of `medssl.evidence.suspicious` with the headings of the page."""
-    found = found.assign(check=found["check"].str.replace("_", " "), pool=found["pool"].replace(POOL_WORDS))
-    names = {"effect_id": "Comparison", "study_id": "Study"}
-    return found.rename(columns=lambda name: names.get(name, name.capitalize()))
-
-
 def dispersion_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Count printed dispersions by kind and by what varies, the most frequent kind first."""
     coverage = dispersion_coverage(rows)
@@ -247,16 +254,3 @@ def agreement_table(agreement: pd.DataFrame) -> pd.DataFrame:
         ["field", "agreed", "read", "percent", "interval"]
     ]
     return table.rename(columns={"interval": "exact 95% interval"})
-
-
-def listed_rules(function: Callable) -> dict[str, str]:
-    """Return the rules that the docstring of a function lists as ``- name: what it says;``.
-
-    Examples
-    --------
-    >>> from medssl.evidence import suspicious
-    >>> listed_rules(suspicious)["repeated"]
-    'one value in four or more arms of a study'
-    """
-    items = re.findall(r"^ *- (\w+): (.*?)(?=\n *- |\n *\n)", function.__doc__, re.MULTILINE | re.DOTALL)
-    return {name: re.sub(r"\s+", " ", text).strip(" .;").replace("`", "") for name, text in items}
