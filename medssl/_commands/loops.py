@@ -15,7 +15,9 @@ _DEVICE = Annotated[str | None, typer.Option(help="cpu or cuda; the GPU where th
 def pretrain(
     dataset: _DATASET,
     output: Annotated[Path, typer.Option(help="File of the encoder.")] = Path("encoder.pt"),
-    method: Annotated[str, typer.Option(help="simclr or masked_autoencoder.")] = "simclr",
+    method: Annotated[
+        str, typer.Option(help="simclr, masked_autoencoder, byol, dino ...; a wrong name lists them all.")
+    ] = "simclr",
     encoder: Annotated[str, typer.Option(help="small_cnn or resnet18.")] = "small_cnn",
     epochs: Annotated[int, typer.Option(help="Passes over the images.")] = 30,
     batch_size: Annotated[int, typer.Option(help="Images a step.")] = 256,

@@ -7,12 +7,65 @@ after each step of the optimiser; what such a method keeps is in its state, so t
 """
 
 from medssl.errors import UsageError
+from medssl.ssl.barlow_twins import BarlowTwins
+from medssl.ssl.byol import BYOL
+from medssl.ssl.context_restoration import ContextRestoration
+from medssl.ssl.denoising import Denoising
+from medssl.ssl.dino import DINO
+from medssl.ssl.inpainting import Inpainting
+from medssl.ssl.jigsaw import Jigsaw
 from medssl.ssl.masked_autoencoder import MaskedAutoencoder
+from medssl.ssl.moco import MoCo
+from medssl.ssl.models_genesis import ModelsGenesis
+from medssl.ssl.relative_position import RelativePosition
+from medssl.ssl.rotation import Rotation
 from medssl.ssl.simclr import SimCLR
+from medssl.ssl.simmim import SimMIM
+from medssl.ssl.simsiam import SimSiam
+from medssl.ssl.swav import SwAV
+from medssl.ssl.vicreg import VICReg
 
-__all__ = ["METHODS", "MaskedAutoencoder", "SimCLR", "build"]
+__all__ = [
+    "BYOL",
+    "DINO",
+    "METHODS",
+    "BarlowTwins",
+    "ContextRestoration",
+    "Denoising",
+    "Inpainting",
+    "Jigsaw",
+    "MaskedAutoencoder",
+    "MoCo",
+    "ModelsGenesis",
+    "RelativePosition",
+    "Rotation",
+    "SimCLR",
+    "SimMIM",
+    "SimSiam",
+    "SwAV",
+    "VICReg",
+    "build",
+]
 
-METHODS = {"simclr": SimCLR, "masked_autoencoder": MaskedAutoencoder}
+METHODS = {
+    "simclr": SimCLR,
+    "masked_autoencoder": MaskedAutoencoder,
+    "byol": BYOL,
+    "simsiam": SimSiam,
+    "barlow_twins": BarlowTwins,
+    "vicreg": VICReg,
+    "moco": MoCo,
+    "swav": SwAV,
+    "dino": DINO,
+    "simmim": SimMIM,
+    "inpainting": Inpainting,
+    "context_restoration": ContextRestoration,
+    "models_genesis": ModelsGenesis,
+    "denoising": Denoising,
+    "rotation": Rotation,
+    "relative_position": RelativePosition,
+    "jigsaw": Jigsaw,
+}
 
 
 def build(name: str, encoder, **options):

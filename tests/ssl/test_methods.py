@@ -1,33 +1,92 @@
 """What holds for every self-supervised method."""
 
+import copy
+import sys
+
 import pytest
 import torch
 
 from medssl.encoders import SmallCNN
 from medssl.errors import UsageError
 from medssl.ssl import METHODS, build
+from medssl.training import PretrainConfig, pretrain
+
+# Views are compared, or all their rotations told apart: all randomness is in the views.
+VIEWS_ALONE = {"simclr", "byol", "simsiam", "barlow_twins", "vicreg", "moco", "swav", "dino", "rotation"}
+# Something is hidden, moved or distorted, which the method draws itself.
+DRAWS_ITSELF = {
+    "masked_autoencoder", "simmim", "inpainting", "context_restoration", "models_genesis", "denoising",
+    "relative_position", "jigsaw",
+}  # fmt: skip
+TEACHERS = {"byol", "moco", "dino"}
+ACTS_AFTER_A_STEP = TEACHERS | {"swav"}
+LATER = {"swav": {"prototypes"}}  # weights that the first steps leave alone
 
 
-def test_both_methods_are_covered():
-    """The tests below run for every method that a user can name."""
-    assert set(METHODS) == {"simclr", "masked_autoencoder"}
+def images_of(batch=8, side=16, seed=0):
+    """Random images."""
+    return torch.rand(batch, 1, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def unchanged(images):
+    """The view that is the image itself."""
+    return images
+
+
+def made(name, seed=0):
+    """A method around a small encoder, the same for the same seed."""
+    torch.manual_seed(seed)
+    return build(name, SmallCNN())
+
+
+def one_step(method, optimizer, step=0, steps=10):
+    """One step of a loop, as pretraining makes it, on images that depend on the step."""
+    random = torch.Generator().manual_seed(step)
+    loss = method.loss(images_of(seed=step), noisy(random), random)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    if hasattr(method, "after_step"):
+        method.after_step(step, steps)
+    return loss.item()
+
+
+def noisy(generator):
+    """A view that adds noise."""
+    return lambda images: images + 0.1 * torch.randn(images.shape, generator=generator)
+
+
+def test_all_methods_are_covered():
+    """The tests below run for every method that a user can name, and each of these is of one kind."""
+    assert set(METHODS) == VIEWS_ALONE | DRAWS_ITSELF
+    assert not VIEWS_ALONE & DRAWS_ITSELF
+    assert {name for name, method in METHODS.items() if hasattr(method, "after_step")} == ACTS_AFTER_A_STEP
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_weight_of_the_encoder_gets_a_gradient(name, generator):
-    """The loss is a finite scalar and reaches every weight of encoder and head."""
-    torch.manual_seed(0)
-    method = build(name, SmallCNN())
-    loss = method.loss(
-        torch.rand(8, 1, 16, 16), lambda x: x + 0.1 * torch.randn(x.shape, generator=generator), generator
-    )
+    """The loss is a finite scalar and reaches all weights of encoder and head; a teacher gets no gradient."""
+    method = made(name)
+    loss = method.loss(images_of(), noisy(generator), generator)
     assert loss.ndim == 0
     loss.backward()
+    moved = set()
     for key, weight in method.named_parameters():
+        if key.startswith("teacher") or key in LATER.get(name, ()):
+            assert weight.grad is None, key
+            continue
         assert weight.grad is not None, key
         assert torch.isfinite(weight.grad).all(), key
-    moved = {key for key, weight in method.named_parameters() if weight.grad.abs().max() > 0}
+        moved |= {key} if weight.grad.abs().max() > 0 else set()
     assert {key for key, _ in method.named_parameters() if key.startswith("encoder")} <= moved
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_weights_without_gradient_are_teachers(name):
+    """Whatever asks for no gradient belongs to a teacher, and a teacher asks for none at all."""
+    asks = {key: weight.requires_grad for key, weight in made(name).named_parameters()}
+    assert {key for key, asked in asks.items() if not asked} == {key for key in asks if "teacher" in key}
+    assert (not all(asks.values())) == (name in TEACHERS)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -45,15 +104,77 @@ def test_a_method_keeps_the_encoder_that_it_was_given(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_loss_depends_on_the_generator_alone(name):
-    """The same weights, images and state of the generator give the same loss."""
-    torch.manual_seed(0)
-    method = build(name, SmallCNN())
-    images = torch.rand(8, 1, 16, 16)
-    losses = [
-        method.loss(images, lambda x: x, torch.Generator().manual_seed(seed)).item() for seed in (1, 1, 2)
-    ]
+    """The same weights, images and state of the generator give the same loss, whatever the global state."""
+    method, losses = made(name), []
+    for seed, elsewhere in ((1, 3), (1, 4), (2, 3)):
+        torch.manual_seed(elsewhere)
+        losses.append(method.loss(images_of(), unchanged, torch.Generator().manual_seed(seed)).item())
     assert losses[0] == losses[1]
-    assert (losses[0] == losses[2]) == (name == "simclr")  # there the views carry the randomness
+    assert (losses[0] == losses[2]) == (name in VIEWS_ALONE)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_seed_at_construction_decides_the_start(name):
+    """Weights and queues are drawn from torch's global state alone."""
+    first, again, other = (made(name, seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+    assert not all(torch.equal(value, other[key]) for key, value in first.items())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_images_are_left_as_they_are(name, generator):
+    """The pool stays on the device between epochs, so that nothing may write into it."""
+    images = images_of()
+    made(name).loss(images, unchanged, generator)
+    assert torch.equal(images, images_of())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_loss_is_in_single_precision_under_autocast(name, generator, autocast):
+    """The loop may compute in bfloat16; the loss does not, and lies near that of single precision."""
+    method = made(name)
+    loss = method.loss(images_of(), unchanged, torch.Generator().manual_seed(1))
+    assert loss.dtype == torch.float32
+    with torch.autocast("cpu", enabled=False):
+        exact = method.loss(images_of(), unchanged, torch.Generator().manual_seed(1))
+    assert loss.item() == pytest.approx(exact.item(), rel=0.2, abs=0.05)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_all_that_a_method_keeps_is_in_its_state(name):
+    """Teachers, queues, centres: another instance that takes the state goes on to the same bits."""
+    method, other = made(name), made(name, seed=1)
+    optimizer = torch.optim.SGD(method.parameters(), 0.01)
+    for step in range(3):
+        one_step(method, optimizer, step)
+    other.load_state_dict(copy.deepcopy(method.state_dict()))
+    following = torch.optim.SGD(other.parameters(), 0.01)
+    for step in range(3, 6):
+        assert one_step(other, following, step) == one_step(method, optimizer, step)
+    for key, value in method.state_dict().items():
+        assert torch.equal(value, other.state_dict()[key]), key
+
+
+@pytest.mark.parametrize("name", sorted(ACTS_AFTER_A_STEP))
+def test_an_interrupted_run_ends_in_the_bits_of_a_whole_one(name, blobs, tmp_path, monkeypatch):
+    """A run stopped after its first epoch and started again has the losses and the encoder of a whole one."""
+    loop, pool = sys.modules["medssl.training.pretrain"], blobs(24)[0]
+    config, path = PretrainConfig(name, epochs=3, batch_size=8), tmp_path / "run.pt"
+    whole = pretrain(pool, "xray", config, device="cpu")
+
+    def save_and_stop(*arguments, save=loop.save_checkpoint):
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_checkpoint", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(pool, "xray", config, device="cpu", checkpoint=path)
+    monkeypatch.undo()
+    torch.manual_seed(99)  # the global state of the second process is another one
+    resumed = pretrain(pool, "xray", config, device="cpu", checkpoint=path)
+    assert resumed.history == whole.history
+    for key, value in whole.encoder.state_dict().items():
+        assert torch.equal(value, resumed.encoder.state_dict()[key]), key
 
 
 def test_options_reach_the_configuration():
@@ -72,5 +193,6 @@ def test_an_unknown_option_names_the_known_ones(name):
 
 def test_an_unknown_method_names_the_known_ones():
     """A misspelt method is an error that lists what exists."""
-    with pytest.raises(UsageError, match="unknown method 'dino': choose one of simclr, masked_autoencoder"):
-        build("dino", SmallCNN())
+    known = ", ".join(METHODS)
+    with pytest.raises(UsageError, match=f"unknown method 'y_aware': choose one of {known}"):
+        build("y_aware", SmallCNN())

@@ -195,7 +195,7 @@ def test_impossible_configurations_name_the_field(fields, message):
     ("arguments", "message"),
     [
         ({"modality": "pet"}, "no augmentation policy for pet/pretrain"),
-        ({"config": PretrainConfig(method="byol")}, "unknown method 'byol'"),
+        ({"config": PretrainConfig(method="clairvoyance")}, "unknown method 'clairvoyance'"),
         ({"config": PretrainConfig(encoder="vit")}, "unknown encoder 'vit'"),
         ({"device": "tpu3"}, "unknown device 'tpu3'"),
         ({"device": "cuda"}, "torch finds no GPU"),
