@@ -196,7 +196,7 @@ def test_a_dry_run_of_each_grid_counts_its_cells(name, medssl, tmp_path):
     ("words", "message"),
     [
         (("pretrain", "phantom_xrays"), "did you mean 'phantom_xray'"),
-        (("pretrain", "IMAGES", "--method", "clairvoyance"), "unknown method 'clairvoyance': choose one of simclr"),
+        (("pretrain", "IMAGES", "--method", "guess"), "unknown method 'guess': choose one of simclr"),
         (("pretrain", "IMAGES", "--encoder", "vit"), "unknown encoder 'vit': choose one of small_cnn"),
         (("pretrain", "IMAGES", "--epochs", "0"), "epochs must be at least 1, got 0"),
         (("pretrain", "IMAGES", "--learning-rate", "-1"), "learning_rate must be above 0"),

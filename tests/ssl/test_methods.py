@@ -166,10 +166,10 @@ def test_an_interrupted_run_ends_in_the_bits_of_a_whole_one(name, blobs, tmp_pat
         save(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "save_checkpoint", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(pool, "xray", config, device="cpu", checkpoint=path)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(pool, "xray", config, device="cpu", checkpoint=path)
     torch.manual_seed(99)  # the global state of the second process is another one
     resumed = pretrain(pool, "xray", config, device="cpu", checkpoint=path)
     assert resumed.history == whole.history
