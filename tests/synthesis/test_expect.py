@@ -1,6 +1,7 @@
 """What gain to expect: from a line in the ratio, from the mean of a stratum, or nothing."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,3 +124,12 @@ def test_the_finder_holds_every_answer_and_asks_no_other_host():
     assert "http" not in page
     assert "src=" not in page
     assert page.count("<tr>") > 10  # the table for readers without scripts
+
+
+def test_the_theme_styles_the_finder():
+    """The menus and the answer have their look in the style sheet of the book."""
+    import medssl.book
+
+    style = (Path(medssl.book.__file__).parent / "_theme" / "medssl.css").read_text(encoding="utf-8")
+    for part in ("form", "select", "output"):
+        assert f".medssl-finder {part}" in style
