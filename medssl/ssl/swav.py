@@ -8,7 +8,7 @@ There are two views of one size; the paper's multi-crop adds smaller ones, which
 There is no queue of features either: it serves batches smaller than the number of prototypes, so the
 number of prototypes here should not exceed the batch.
 Near-equal features, as of a random encoder, lead to equal codes and a loss that stays at log(prototypes);
-a small epsilon and prototypes that stay as they are in the first steps prevent it, and the default of
+a small epsilon and prototypes that stay as they are in the first steps work against it, and the default of
 epsilon is below the paper's 0.05 because small pools of similar images need it.
 """
 
