@@ -49,7 +49,7 @@ def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
 
 
 def momentum_at(step: int, steps: int, base: float) -> float:
-    """Return the momentum of a step: half a cosine from `base` to 1 (Grill et al. 2020, section 3.3).
+    """Return the momentum of a step: half a cosine from `base` to 1 (Grill et al. 2020).
 
     Examples
     --------

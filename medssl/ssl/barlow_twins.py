@@ -1,7 +1,7 @@
 """Barlow Twins: the correlations between the features of two views should form the identity matrix.
 
 Zbontar, Jing, Misra, LeCun and Deny (2021), "Barlow Twins: self-supervised learning via redundancy
-reduction", equations 1 and 2: sum over i of (1 - C_ii)^2 + lambda x sum over i and j != i of C_ij^2.
+reduction": sum over i of (1 - C_ii)^2 + lambda x sum over i and j != i of C_ij^2.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ __all__ = ["BarlowTwins", "cross_correlation", "redundancy_reduction"]
 
 
 def cross_correlation(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Correlations over the batch between dimensions of two views (Zbontar et al. 2021, equation 2).
+    """Correlations over the batch between dimensions of two views (Zbontar et al. 2021).
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def cross_correlation(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor
 
 
 def redundancy_reduction(first: torch.Tensor, second: torch.Tensor, off_diagonal: float) -> torch.Tensor:
-    """Distance of the correlations from the identity matrix (Zbontar et al. 2021, equation 1).
+    """Distance of the correlations from the identity matrix (Zbontar et al. 2021).
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """BYOL: predict a slow copy's projection of one view from the other view, without negatives.
 
-Grill et al. (2020), "Bootstrap your own latent: a new approach to self-supervised learning", equation 2:
+Grill et al. (2020), "Bootstrap your own latent: a new approach to self-supervised learning":
 the squared distance of unit vectors, 2 - 2 cos(prediction, target), summed over both ways round.
 
 The target network is a momentum average of encoder and projector; its momentum rises to 1 by half a cosine.
@@ -22,7 +22,7 @@ __all__ = ["BYOL", "normalised_squared_error"]
 
 
 def normalised_squared_error(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Squared distance of unit vectors (Grill et al. 2020, equation 2); the target gets no gradient.
+    """Squared distance of unit vectors (Grill et al. 2020); the target gets no gradient.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """DINO: a student learns the output distribution of its own slow copy for the other view.
 
 Caron, Touvron, Misra, Jegou, Mairal, Bojanowski and Joulin (2021), "Emerging properties in self-supervised
-vision transformers", equations 1 to 4 and algorithm 1.
+vision transformers".
 
 Two rules hold each other in balance.
 Centring subtracts a moving average from the teacher's outputs: without it one output wins for all images.
@@ -32,7 +32,7 @@ def self_distillation(
     student_temperature: float,
     teacher_temperature: float,
 ) -> torch.Tensor:
-    """Cross-entropy of the student with the centred, sharpened teacher (Caron et al. 2021, equation 3).
+    """Cross-entropy of the student with the centred, sharpened teacher (Caron et al. 2021).
 
     Parameters
     ----------
@@ -131,6 +131,6 @@ class DINO(nn.Module):
         return self_distillation(student, teacher, self.centre, *temperatures)
 
     def after_step(self, step: int, steps: int) -> None:
-        """Move the centre towards the batch's mean output (equation 4), and let the teacher follow."""
+        """Move the centre towards the batch's mean output, and let the teacher follow."""
         self.centre.lerp_(self.batch_centre, 1 - self.config.centre_momentum)
         follow(self.teacher, self.student(), momentum_at(step, steps, self.config.momentum))

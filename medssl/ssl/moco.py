@@ -1,7 +1,7 @@
 """MoCo: find the key of the same image among a queue of keys that a slow copy of the encoder has made.
 
 He, Fan, Wu, Xie and Girshick (2020), "Momentum contrast for unsupervised visual representation learning",
-equations 1 and 2 and algorithm 1, with the two-layer head and the temperature of Chen, Fan, Girshick and
+with the two-layer head and the temperature of Chen, Fan, Girshick and
 He (2020), "Improved baselines with momentum contrastive learning".
 
 The queue starts with random directions, as in the paper; one pass over it replaces them all.
@@ -28,7 +28,7 @@ __all__ = ["MoCo", "queue_cross_entropy"]
 def queue_cross_entropy(
     queries: torch.Tensor, keys: torch.Tensor, queue: torch.Tensor, temperature: float
 ) -> torch.Tensor:
-    """InfoNCE loss of queries, their keys and a queue of other keys (He et al. 2020, equation 1).
+    """InfoNCE loss of queries, their keys and a queue of other keys (He et al. 2020).
 
     Parameters
     ----------

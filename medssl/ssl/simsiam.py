@@ -1,6 +1,6 @@
 """SimSiam: predict one view's projection from the other's; a stopped gradient is all that prevents collapse.
 
-Chen and He (2021), "Exploring simple Siamese representation learning", equations 1 and 2 and algorithm 1:
+Chen and He (2021), "Exploring simple Siamese representation learning":
 minus the cosine of prediction and projection, averaged over both ways round.
 
 Without the stopped gradient all images move to one direction, at which the loss is -1; the normalisation at
@@ -22,7 +22,7 @@ __all__ = ["SimSiam", "negative_cosine"]
 
 
 def negative_cosine(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Minus the mean cosine (Chen and He 2021, equation 1); the target gets no gradient (equation 3).
+    """Minus the mean cosine (Chen and He 2021); the target gets no gradient.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """SwAV: assign views to prototypes so that all are used alike, and predict one view's code from the other.
 
 Caron, Misra, Mairal, Goyal, Bojanowski and Joulin (2020), "Unsupervised learning of visual features by
-contrasting cluster assignments", equations 1 to 5: codes from three Sinkhorn-Knopp iterations, and the
+contrasting cluster assignments": codes from three Sinkhorn-Knopp iterations, and the
 cross-entropy between the code of one view and the softmax of the other view's scores.
 
 There are two views of one size; the paper's multi-crop adds smaller ones, which the loss does not need.
@@ -27,7 +27,7 @@ __all__ = ["SwAV", "sinkhorn_codes", "swapped_prediction"]
 
 @torch.no_grad()
 def sinkhorn_codes(scores: torch.Tensor, epsilon: float, iterations: int = 3) -> torch.Tensor:
-    """Soft assignments that use each prototype equally often (Caron et al. 2020, equations 3 to 5).
+    """Soft assignments that use each prototype equally often (Caron et al. 2020).
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def sinkhorn_codes(scores: torch.Tensor, epsilon: float, iterations: int = 3) ->
 def swapped_prediction(
     first: torch.Tensor, second: torch.Tensor, temperature: float, epsilon: float
 ) -> torch.Tensor:
-    """Cross-entropy between the codes of one view and the scores of the other (equations 1 and 2).
+    """Cross-entropy between the codes of one view and the scores of the other.
 
     Parameters
     ----------

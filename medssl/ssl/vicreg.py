@@ -1,7 +1,7 @@
 """VICReg: views agree (invariance), each dimension varies (variance), no two say the same (covariance).
 
 Bardes, Ponce and LeCun (2022), "VICReg: variance-invariance-covariance regularization for self-supervised
-learning", equations 1 to 6.
+learning".
 
 The squared differences are averaged over dimensions and the variance terms over the two views, as in
 the authors' code, because the weights 25, 25 and 1 belong to that scale.
@@ -21,7 +21,7 @@ __all__ = ["VICReg", "covariance_term", "variance_invariance_covariance", "varia
 
 
 def variance_term(projections: torch.Tensor) -> torch.Tensor:
-    """Mean over dimensions of max(0, 1 - sqrt(variance + 1e-4)) (Bardes et al. 2022, equations 1 and 2).
+    """Mean over dimensions of max(0, 1 - sqrt(variance + 1e-4)) (Bardes et al. 2022).
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def variance_term(projections: torch.Tensor) -> torch.Tensor:
 
 
 def covariance_term(projections: torch.Tensor) -> torch.Tensor:
-    """Squared covariances of different dimensions, summed and divided by dimensions (equations 3 and 4).
+    """Squared covariances of different dimensions, summed and divided by dimensions.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def covariance_term(projections: torch.Tensor) -> torch.Tensor:
 def variance_invariance_covariance(
     first: torch.Tensor, second: torch.Tensor, invariance: float, variance: float, covariance: float
 ) -> torch.Tensor:
-    """Weighted sum of the three terms (Bardes et al. 2022, equation 6).
+    """Weighted sum of the three terms (Bardes et al. 2022).
 
     Parameters
     ----------

@@ -115,3 +115,52 @@ def test_ids_are_unique_and_empty_strata_refused(published):
     with pytest.raises(UsageError, match="claim one has no effects"):
         assess(claim, published[published.metric == "mAP"])
     assert set(ALLOWED) < {field.name for field in dataclasses.fields(claim)}
+
+
+def held(part, clusters):
+    """Share of the effects that the largest clusters hold."""
+    return part.cluster_id.value_counts(normalize=True).head(clusters).sum()
+
+
+def modelled(part):
+    """Share of the effects whose variance is not measured."""
+    return part.variance_origin.isin(["hanley_mcneil", "binomial", "dice_quadratic", "imputed"]).mean()
+
+
+def near_chance(part):
+    """Number of comparisons whose comparator scores below 0.6."""
+    return (part.baseline_value < 0.6).sum()
+
+
+TRUE_OF = {
+    "random_auc_all": lambda part: near_chance(part) >= 10,
+    "random_auc_xray": lambda part: held(part, 2) > 0.9,
+    "random_auc_ct": lambda part: near_chance(part) >= 5,
+    "random_auc_mri": lambda part: part.cluster_id.nunique() <= 6,
+    "random_auc_ultrasound": lambda part: part.cluster_id.nunique() == 1,
+    "imagenet_auc_all": lambda part: (part.modality == "xray").mean() > 0.95,
+    "imagenet_auc_xray": lambda part: held(part, 2) > 0.5,
+    "other_auc_all": lambda part: part.modality.nunique() == 4,
+    "random_dice_all": lambda part: part.n_test.median() < 150 and modelled(part) > 0.4,
+    "random_dice_xray": lambda part: part.cluster_id.nunique() <= 2,
+    "random_dice_ct": lambda part: modelled(part) > 0.5,
+    "random_dice_mri": lambda part: part.n_test.median() < 100,
+    "random_dice_ultrasound": lambda part: modelled(part) > 0.5,
+    "imagenet_dice_all": lambda part: set(part.modality) == {"xray", "ultrasound"},
+}
+
+
+@pytest.mark.parametrize("claim", [c for c in claims() if c.term == "mean"], ids=lambda c: c.id)
+def test_each_caveat_is_true_of_its_stratum(claim, published):
+    """What a caveat says of the effects is so, and a new claim has to say how its caveat is checked."""
+    assert TRUE_OF[claim.id](module.select(published, claim))
+
+
+def test_the_caveat_of_the_slope_is_true(findings, published):
+    """Most clusters have one pool, most of them vary the labels, and the degrees of freedom are few."""
+    finding = next(f for f in findings if f.claim.term == "slope")
+    part = module.select(published, finding.claim)
+    part = part[np.isfinite(part.log10_label_ratio)].groupby("cluster_id")
+    assert (part.n_unlabelled.nunique() == 1).mean() > 0.5
+    assert (part.n_labelled.nunique() > 1).mean() > 0.5
+    assert finding.df < 4
