@@ -38,6 +38,12 @@ class Policy:
         Largest standard deviation of multiplicative, additive and Rician noise.
     blur : float
         Largest weight of a 3 x 3 mean filter.
+    keep_top : bool
+        A crop always begins at the upper edge, where the probe is: depth keeps its origin.
+    shadow : float
+        Largest share of the echo that one acoustic shadow takes away below a random depth.
+    ghosting : float
+        Largest strength of copies that motion spreads along the columns (phase encoding).
     """
 
     crop_scale: float = 1.0
@@ -53,6 +59,9 @@ class Policy:
     noise: float = 0.0
     rician: float = 0.0
     blur: float = 0.0
+    keep_top: bool = False
+    shadow: float = 0.0
+    ghosting: float = 0.0
 
 
 def augment(images: torch.Tensor, policy: Policy, generator: torch.Generator) -> torch.Tensor:
@@ -103,10 +112,12 @@ def _geometry(images, policy, draw):
     angle = draw() * policy.rotation_degrees * torch.pi / 180
     mirror = torch.where(draw(0.0, 1.0) < policy.horizontal_flip, -1.0, 1.0)
     room = 1 - scale + 2 * policy.shift  # a crop may lie anywhere inside; a shift may leave the image
+    across, down = room * draw(), room * draw()
+    down = scale - 1 if policy.keep_top else down
     matrix = torch.stack(
         [
-            torch.cat([scale * mirror * angle.cos(), -scale * angle.sin(), room * draw()], -1),
-            torch.cat([scale * mirror * angle.sin(), scale * angle.cos(), room * draw()], -1),
+            torch.cat([scale * mirror * angle.cos(), -scale * angle.sin(), across], -1),
+            torch.cat([scale * mirror * angle.sin(), scale * angle.cos(), down], -1),
         ],
         dim=-2,
     )[:, 0, 0]  # [batch, 2, 3]
@@ -135,10 +146,29 @@ def _fields(images, policy, draw):
         images = images * (policy.bias_field * field).exp()
     if policy.depth_gain:
         images = images * (1 + policy.depth_gain * draw() * rows)
+    if policy.shadow:
+        images = images * _transmission(rows, columns, policy.shadow, draw)
     return images
 
 
+def _transmission(rows, columns, strength, draw):
+    """Return what one shadow lets through, [batch, 1, height, width]: soft sides, an end at no depth."""
+    centre, half_width, depth = draw(), draw(0.05, 0.25), draw(-0.5, 0.5)
+    across = (-0.5 * ((columns - centre) / half_width) ** 2).exp()
+    below = ((rows - depth) / 0.1).sigmoid()
+    return 1 - draw(0.0, strength) * across * below
+
+
+def _ghosts(images, strength, draw):
+    """Add copies displaced by half and a quarter of the columns, as a periodic motion does."""
+    half, quarter = images.roll(images.shape[3] // 2, 3), images.roll(images.shape[3] // 4, 3)
+    share = draw(0.0, strength)
+    return (1 - share) * images + share * torch.lerp(half, quarter, draw(0.0, 0.5))
+
+
 def _noise(images, policy, draw):
+    if policy.ghosting:
+        images = _ghosts(images, policy.ghosting, draw)
     if policy.speckle:
         images = images * (1 + draw(0.0, policy.speckle) * draw.normal(images))
     if policy.rician:

@@ -41,13 +41,14 @@ def binary_area(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) ->
     >>> binary_area(np.array([True, False]), np.array([0.7, 0.2]), np.ones((1, 2)))
     array([1.])
     """
-    _, level = np.unique(score, return_inverse=True)
-    count = level.max() + 1
-    up, down = np.zeros((2, len(weights), count))
-    np.add.at(up, (slice(None), level[positive]), weights[:, positive])
-    np.add.at(down, (slice(None), level[~positive]), weights[:, ~positive])
-    below = np.cumsum(down, 1) - down / 2  # negatives below each level, ties half
-    return (up * below).sum(1) / (up.sum(1) * down.sum(1))
+    order = np.argsort(score, kind="stable")
+    level, up = score[order], positive[order]
+    up_weights, down_weights = weights[:, order[up]], weights[:, order[~up]]
+    total = np.zeros((len(weights), down_weights.shape[1] + 1))
+    np.cumsum(down_weights, 1, out=total[:, 1:])
+    fewer, up_to = (np.searchsorted(level[~up], level[up], side) for side in ("left", "right"))
+    below = (total[:, fewer] + total[:, up_to]) / 2  # negatives below each positive, ties half
+    return (up_weights * below).sum(1) / (up_weights.sum(1) * total[:, -1])
 
 
 def area_under_curve(labels: np.ndarray, probabilities: np.ndarray, weights=None) -> np.ndarray:

@@ -14,6 +14,7 @@ from medssl.data._dataset import SPLITS, ImageDataset
 from medssl.errors import DataError
 from medssl.experiments import provenance
 from medssl.experiments.cell import Cell, digest
+from medssl.experiments.corruptions import predict_corrupted
 from medssl.files import atomic_path
 from medssl.training.calibration import calibrate_normalisation
 from medssl.training.checkpoint import load_encoder, save_encoder
@@ -21,7 +22,7 @@ from medssl.training.pretrain import pretrain
 from medssl.training.selection import choose_learning_rate
 from medssl.training.subsets import nested_subset
 from medssl.training.tensors import Standardisation, pick_device, seed_everything, to_tensor
-from medssl.training.transfer import transfer
+from medssl.training.transfer import TransferConfig, transfer
 
 __all__ = [
     "arm_path",
@@ -33,8 +34,10 @@ __all__ = [
     "run_pretraining",
 ]
 
+VIEWS = 2  # what a step of pretraining passes through the encoder for each image, taken for all methods
 
-@lru_cache(maxsize=6)
+
+@lru_cache(maxsize=18)
 def _load(name: str, split: str, options: tuple) -> ImageDataset:
     return data.load(name, split, **dict(options))
 
@@ -48,27 +51,46 @@ def label_rows(cell: Cell) -> np.ndarray:
     """Return the rows of the training split whose labels the cell may use."""
     train = load_split(cell, "train")
     n = len(train) if cell.n_labelled is None else cell.n_labelled
-    return nested_subset(train.labels, n, cell.seed, train.groups)
+    seed = cell.seed if cell.subset is None else cell.subset
+    return nested_subset(train.labels, n, seed, train.groups)
 
 
-def made_from(cell: Cell) -> str:
+def pool_images(cell: Cell) -> ImageDataset:
+    """Return the training split whose images pretraining sees; `pool_rows` says which of them."""
+    name, options = cell.pool_dataset
+    return _load(name, "train", options)
+
+
+def pool_rows(cell: Cell) -> np.ndarray:
+    """Return the rows that pretraining sees: all, or a share drawn by the seed without a look at labels."""
+    total = len(pool_images(cell))
+    if cell.pool == 1:
+        return np.arange(total)
+    order = np.random.default_rng([cell.seed, 2]).permutation(total)
+    return np.sort(order[: max(round(cell.pool * total), 2)])
+
+
+def made_from(name: str, options: tuple) -> str:
     """Identify code and images: files of other code or other images are never taken for these."""
-    return digest([provenance.code_sha256(), _images_sha256(cell.dataset, cell.dataset_options)])
+    return digest([provenance.code_sha256(), _images_sha256(name, options)])
 
 
-@lru_cache(maxsize=6)
+@lru_cache(maxsize=18)
 def _images_sha256(name: str, options: tuple) -> str:
     return provenance.data_sha256(*(_load(name, split, options) for split in SPLITS))
 
 
 def pretraining_path(cell: Cell, work: Path) -> Path:
     """Return where the cell's encoder stands below `work`."""
-    return work / "pretraining" / f"{cell.pretraining_id}-{made_from(cell)}.pt"
+    return work / "pretraining" / f"{cell.pretraining_id}-{made_from(*cell.pool_dataset)}.pt"
 
 
 def arm_path(cell: Cell, arm: str, work: Path) -> Path:
     """Return where the test predictions of one arm stand below `work`."""
-    return work / "arms" / f"{cell.arm_id(arm)}-{made_from(cell)}.npz"
+    sources = [(cell.dataset, cell.dataset_options)]
+    sources += [cell.pool_dataset] if arm == "ssl" and cell.pretrain_on else []
+    sources += [(cell.supervised_on, ())] if arm == "comparator" and cell.supervised_on else []
+    return work / "arms" / f"{cell.arm_id(arm)}-{'-'.join(made_from(*source) for source in sources)}.npz"
 
 
 def run_pretraining(cell: Cell, work: Path, device: str | None = None, progress: bool = False) -> Path:
@@ -76,9 +98,9 @@ def run_pretraining(cell: Cell, work: Path, device: str | None = None, progress:
     final = pretraining_path(cell, work)
     if final.exists():
         return final
-    train, running = load_split(cell, "train"), final.with_suffix(".running.pt")
+    train, running = pool_images(cell), final.with_suffix(".running.pt")
     done = pretrain(
-        train.images, train.modality, cell.pretrain,
+        train.images[pool_rows(cell)], train.modality, cell.pretrain,
         seed=cell.seed, device=device, checkpoint=running, progress=progress,
     )  # fmt: skip
     about = {
@@ -104,14 +126,27 @@ def run_arm(cell: Cell, arm: str, work: Path, device: str | None = None) -> Path
         *common, cell.transfer, cell.selection, seed=cell.seed, device=device,
         groups=None if train.groups is None else train.groups[rows], validation=_validation(cell),
     )  # fmt: skip
-    done = transfer(*common, replace(cell.transfer, learning_rate=rate), seed=cell.seed, device=device)
+    schedule = replace(_schedule(cell, arm, len(rows)), learning_rate=rate)
+    done = transfer(*common, schedule, seed=cell.seed, device=device)
     about = {
         "learning_rate": rate, "held_out_log_loss": losses, "minutes": done.minutes,
         "steps": len(done.history), "final_training_loss": float(np.mean(done.history[-10:])),
         "threads": torch.get_num_threads(),
     }  # fmt: skip
-    _write(target, done.predict(load_split(cell, "test").images), about)
+    test = load_split(cell, "test").images
+    corrupted = predict_corrupted(done, test, cell.seed) if cell.corruptions else {}
+    _write(target, done.predict(test), about, corrupted)
     return target
+
+
+def _schedule(cell, arm, n):
+    """Return the schedule of an arm: the matched comparator trains on for the passes of pretraining."""
+    if arm == "ssl" or cell.comparator != "compute_matched":
+        return cell.transfer
+    batch = min(cell.pretrain.batch_size, len(pool_rows(cell)))
+    passes = VIEWS * cell.pretrain.epochs * (len(pool_rows(cell)) // batch) * batch
+    steps = cell.transfer.steps(n) + passes // cell.transfer.batch_size
+    return replace(cell.transfer, least_steps=steps, most_steps=steps)
 
 
 def _validation(cell):
@@ -122,26 +157,51 @@ def _validation(cell):
 
 
 def _encoder(cell, arm, work, device):
-    """Return the arm's encoder; the random one starts from the weights that pretraining starts from."""
+    """Return the arm's encoder and the standardisation of the data set's own training images."""
+    pool, device = load_split(cell, "train").images, pick_device(device)
+    standardisation = Standardisation.of(pool)
     if arm == "ssl":
         encoder = encoders.build(cell.pretrain.encoder)
-        about = load_encoder(run_pretraining(cell, work, device), encoder)
-        return encoder.eval(), Standardisation(about["mean"], about["deviation"])
-    pool, device = load_split(cell, "train").images, pick_device(device)
-    seed_everything(cell.seed, device)
-    encoder = encoders.build(cell.pretrain.encoder).to(device)
-    standardisation = Standardisation.of(pool)
+        about = load_encoder(run_pretraining(cell, work, device.type), encoder)
+        if cell.pretrain_on is None and cell.pool == 1:
+            return encoder.eval(), Standardisation(about["mean"], about["deviation"])
+    else:
+        encoder = _comparator(cell, work, device)
+    encoder = encoder.to(device)
     calibrate_normalisation(encoder, to_tensor(pool, device), standardisation)
     return encoder.cpu(), standardisation
 
 
-def _write(target, probabilities, about):
+def _comparator(cell, work, device):
+    """Return the random weights that pretraining starts from, or what labels elsewhere make of them."""
+    seed_everything(cell.seed, device)
+    encoder = encoders.build(cell.pretrain.encoder)
+    if cell.comparator == "supervised":
+        load_encoder(_supervised(cell, encoder, work, device.type), encoder)
+    return encoder
+
+
+def _supervised(cell, encoder, work, device):
+    """Train `encoder` on every label of the other data set unless that is done, and return its file."""
+    name = f"{cell.supervised_on}-{cell.pretrain.encoder}-s{cell.seed:02d}"
+    final = work / "supervised" / f"{name}-{made_from(cell.supervised_on, ())}.pt"
+    if not final.exists():
+        source = _load(cell.supervised_on, "train", ())
+        done = transfer(
+            source.images, source.labels, len(source.classes), encoder, source.modality,
+            Standardisation.of(source.images), TransferConfig(), seed=cell.seed, device=device,
+        )  # fmt: skip
+        save_encoder(final, done.model[0].cpu(), {"minutes": done.minutes})
+    return final
+
+
+def _write(target, probabilities, about, corrupted):
     with atomic_path(target) as part, open(part, "wb") as stream:
-        np.savez(stream, probabilities=probabilities, about=np.array(json.dumps(about)))
+        np.savez(stream, probabilities=probabilities, about=np.array(json.dumps(about)), **corrupted)
 
 
-def read_arm(path: Path) -> tuple[np.ndarray, dict]:
-    """Return test probabilities [n, classes] and the facts of training.
+def read_arm(path: Path) -> tuple[np.ndarray, dict, dict]:
+    """Return test probabilities [n, classes], the facts of training, and those of corrupted images by name.
 
     Raises
     ------
@@ -150,6 +210,7 @@ def read_arm(path: Path) -> tuple[np.ndarray, dict]:
     """
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            return stored["probabilities"], json.loads(str(stored["about"]))
+            corrupted = {name: stored[name] for name in stored.files if "-" in name}
+            return stored["probabilities"], json.loads(str(stored["about"])), corrupted
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: damaged predictions ({error}). Remove the file and run again.") from error

@@ -9,7 +9,15 @@ from medssl.training.pretrain import PretrainConfig
 from medssl.training.selection import SelectionConfig
 from medssl.training.transfer import TransferConfig
 
-__all__ = ["Cell", "digest", "from_dict"]
+__all__ = ["COMPARATORS", "Cell", "digest", "from_dict"]
+
+COMPARATORS = ("random", "compute_matched", "supervised")
+
+# fields that came later: at their default they are left out, so that older records keep their names
+_LATER = {
+    "comparator": "random", "supervised_on": None, "pool": 1.0, "pretrain_on": None, "subset": None,
+    "corruptions": False,
+}  # fmt: skip
 
 
 def digest(value) -> str:
@@ -25,7 +33,7 @@ def digest(value) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """A paired comparison: pretrained encoder against random initialisation, the same in all else.
+    """A paired comparison: pretrained encoder against a comparator, the same in all else.
 
     Parameters
     ----------
@@ -39,6 +47,19 @@ class Cell:
         Configurations; their defaults are the protocol.
     dataset_options : tuple of (str, value)
         Options of a generated source.
+    comparator : str
+        "random" initialisation; "compute_matched", the same with as many more training steps as pretraining
+        passed images; "supervised", an encoder that learned the labels of `supervised_on`.
+    supervised_on : str, optional
+        Data set of the supervised comparator.
+    pool : float
+        Share of the unlabelled images that pretraining sees; of one seed a larger one contains a smaller.
+    pretrain_on : str, optional
+        Data set whose images pretraining sees; the cell's own without it.
+    subset : int, optional
+        Draws the labelled subset in place of the seed, to tell their variation apart.
+    corruptions : bool
+        Also score the test images with graded noise, blur, contrast, bias field and gain.
     """
 
     dataset: str
@@ -48,33 +69,67 @@ class Cell:
     transfer: TransferConfig = field(default_factory=TransferConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     dataset_options: tuple[tuple[str, float | int], ...] = ()
+    comparator: str = "random"
+    supervised_on: str | None = None
+    pool: float = 1.0
+    pretrain_on: str | None = None
+    subset: int | None = None
+    corruptions: bool = False
+
+    def __post_init__(self):
+        if self.comparator not in COMPARATORS:
+            raise UsageError(
+                f"unknown comparator {self.comparator!r}: choose one of {', '.join(COMPARATORS)}."
+            )
+        if (self.comparator == "supervised") != (self.supervised_on is not None):
+            raise UsageError("a supervised comparator needs supervised_on, and no other comparator has it.")
+        if not 0 < self.pool <= 1:
+            raise UsageError(f"pool must be above 0 and at most 1, got {self.pool}.")
 
     def to_dict(self) -> dict:
         """Return plain nested data, as it stands in the record."""
-        return json.loads(json.dumps(asdict(self)))
+        whole = json.loads(json.dumps(asdict(self)))
+        return {key: value for key, value in whole.items() if key not in _LATER or value != _LATER[key]}
 
     @property
     def record_id(self) -> str:
         """Readable name with a hash of the whole configuration."""
         count = "all" if self.n_labelled is None else f"{self.n_labelled:05d}"
         words = (self.dataset, self.pretrain.method, self.transfer.adaptation, count, f"s{self.seed:02d}")
+        words += () if self.comparator == "random" else (self.comparator,)
         return "-".join(words) + "-" + digest(self.to_dict())
+
+    @property
+    def pool_dataset(self) -> tuple[str, tuple]:
+        """Name and options of the data set whose images pretraining sees."""
+        return (self.pretrain_on, ()) if self.pretrain_on else (self.dataset, self.dataset_options)
 
     @property
     def pretraining_id(self) -> str:
         """Identifies the encoder: cells that differ only in labels share it."""
-        config = self.to_dict()
-        parts = {key: config[key] for key in ("dataset", "dataset_options", "pretrain", "seed")}
-        return f"{self.dataset}-{self.pretrain.method}-s{self.seed:02d}-{digest(parts)}"
+        config, (name, options) = self.to_dict(), self.pool_dataset
+        parts = {"dataset": name, "dataset_options": [list(pair) for pair in options]}
+        parts |= {"pretrain": config["pretrain"], "seed": self.seed}
+        parts |= {"pool": self.pool} if self.pool < 1 else {}
+        return f"{name}-{self.pretrain.method}-s{self.seed:02d}-{digest(parts)}"
 
     def arm_id(self, arm: str) -> str:
-        """Identify one arm's test predictions; the comparator is shared by all methods."""
+        """Identify one arm's test predictions; all methods share a comparator, all comparators an arm."""
         config = self.to_dict()
-        if arm == "comparator":
-            config["pretrain"] = {"encoder": self.pretrain.encoder}
-        elif arm != "ssl":
+        if arm == "ssl":
+            dropped = ("comparator", "supervised_on")
+        elif arm == "comparator":
+            dropped = ("pool", "pretrain_on")
+            config["pretrain"] = self._of_comparator()
+        else:
             raise UsageError(f"unknown arm {arm!r}: 'ssl' or 'comparator'.")
+        config = {key: value for key, value in config.items() if key not in dropped}
         return f"{arm}-{self.dataset}-s{self.seed:02d}-{digest(config)}"
+
+    def _of_comparator(self):
+        """Return what the comparator takes from the pretraining: its encoder, or also its cost."""
+        taken = ("encoder", "epochs", "batch_size") if self.comparator == "compute_matched" else ("encoder",)
+        return {key: value for key, value in asdict(self.pretrain).items() if key in taken}
 
 
 def from_dict(config: dict) -> Cell:

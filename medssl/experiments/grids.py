@@ -71,9 +71,16 @@ def phantom_grid(
     ]
 
 
+def _study_grid() -> list[Cell]:
+    from medssl.experiments.study import study_grid  # it builds on this module
+
+    return study_grid()
+
+
 GRIDS = {
     "xray": real_grid,
     "xray_phantom": phantom_grid,
+    "study": _study_grid,
 }
 
 

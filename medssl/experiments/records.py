@@ -9,15 +9,19 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medssl.errors import DataError
-from medssl.evaluation import METRICS, paired_bootstrap, scores
+from medssl.evaluation import METRICS, paired_bootstrap, scores, secondary_scores
 from medssl.experiments import provenance
-from medssl.experiments.arms import label_rows, load_split, read_arm
+from medssl.experiments.arms import label_rows, load_split, pool_rows, read_arm
 from medssl.experiments.cell import Cell, digest
+from medssl.experiments.corruptions import corrupted_rows
 from medssl.files import read_json, write_json
 from medssl.training.checkpoint import load_checkpoint
 from medssl.training.tensors import pick_device
 
 __all__ = ["Record", "find_records", "load_records", "record_path", "to_table", "write_record"]
+
+REPEATS, REPEATS_OF_MANY, REPEATS_OF_CORRUPTED = 1000, 400, 200  # of the bootstrap over test cases
+MANY_CASES = 5000
 
 
 class _Strict(BaseModel):
@@ -46,6 +50,14 @@ class Gain(_Strict):
     repeats: int = Field(gt=1)
 
 
+class Corrupted(_Strict):
+    """AUC of both arms on corrupted test images, and the paired gain's error over test cases."""
+
+    ssl: float
+    comparator: float
+    standard_error: float = Field(ge=0)
+
+
 class Record(_Strict):
     """The whole record, as it stands in the file."""
 
@@ -68,6 +80,7 @@ class Record(_Strict):
     commit: str
     versions: dict[str, str]
     device: dict[str, Any]
+    corrupted: dict[str, Corrupted] = {}
 
 
 def record_path(cell: Cell, folder: str | Path) -> Path:
@@ -86,11 +99,11 @@ def write_record(cell: Cell, ssl: Path, comparator: Path, encoder: Path, folder:
         cell=cell.to_dict(),
         modality=train.modality,
         n_labelled=len(rows),
-        n_unlabelled=len(train),
+        n_unlabelled=len(pool_rows(cell)),
         n_test=len(test),
         class_counts=np.bincount(train.labels[rows], minlength=len(train.classes)).tolist(),
         subset_sha256=digest(rows.tolist()),
-        **{name: Arm(**about, scores=scores(test.labels, p)) for name, (p, about) in arms.items()},
+        **{name: Arm(**about, scores=_scores(test.labels, p)) for name, (p, about, _) in arms.items()},
         gain={name: _gain(test, pair, name, cell.seed) for name in METRICS},
         pretraining=_pretraining(encoder),
         code_sha256=provenance.code_sha256(),
@@ -98,13 +111,38 @@ def write_record(cell: Cell, ssl: Path, comparator: Path, encoder: Path, folder:
         commit=provenance.commit(),
         versions=provenance.versions(),
         device=provenance.device_facts(pick_device(device)),
+        corrupted=_corrupted(test, arms["ssl"][2], arms["comparator"][2], cell.seed),
     )
-    return write_json(record_path(cell, folder), _rounded(record.model_dump()))
+    found = _rounded(record.model_dump())
+    if not record.corrupted:
+        del found["corrupted"]
+    return write_json(record_path(cell, folder), found)
+
+
+def _scores(labels, probabilities):
+    return scores(labels, probabilities) | secondary_scores(labels, probabilities)
 
 
 def _gain(test, pair, metric, seed):
-    gain = paired_bootstrap(test.labels, *pair, metric=metric, seed=seed, groups=test.groups)
+    repeats = REPEATS if len(test) <= MANY_CASES else REPEATS_OF_MANY
+    gain = paired_bootstrap(test.labels, *pair, metric=metric, repeats=repeats, seed=seed, groups=test.groups)
     return Gain(**vars(gain))
+
+
+def _corrupted(test, ssl, comparator, seed):
+    rows = corrupted_rows(len(test))
+    labels, groups = test.labels[rows], None if test.groups is None else test.groups[rows]
+    return {name: _compare(labels, ssl[name], comparator[name], groups, seed) for name in ssl}
+
+
+def _compare(labels, ssl, comparator, groups, seed):
+    gain = paired_bootstrap(
+        labels, ssl, comparator, metric="auc", repeats=REPEATS_OF_CORRUPTED, seed=seed, groups=groups
+    )
+    values = (float(METRICS["auc"](labels, arm)[0]) for arm in (ssl, comparator))
+    return Corrupted(
+        **dict(zip(("ssl", "comparator"), values, strict=True)), standard_error=gain.standard_error
+    )
 
 
 def _pretraining(encoder: Path) -> dict:
@@ -174,6 +212,8 @@ def to_table(records: list[Record], metric: str = "auc") -> pd.DataFrame:
             "record_id": r.record_id, "dataset": r.cell["dataset"], "modality": r.modality,
             "method": r.cell["pretrain"]["method"], "adaptation": r.cell["transfer"]["adaptation"],
             "selection": r.cell["selection"]["validation"], "seed": r.cell["seed"],
+            "comparator_kind": r.cell.get("comparator", "random"), "pool": r.cell.get("pool", 1.0),
+            "pretrain_on": r.cell.get("pretrain_on"), "subset": r.cell.get("subset"),
             "n_labelled": r.n_labelled, "n_unlabelled": r.n_unlabelled, "n_test": r.n_test,
             "ssl": r.ssl.scores[metric], "comparator": r.comparator.scores[metric],
             "gain": r.gain[metric].value, "standard_error": r.gain[metric].standard_error,

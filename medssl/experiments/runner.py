@@ -1,13 +1,14 @@
 """Run a grid: what is recorded is not run again, what is finished is kept when a run is killed.
 
-First the encoders, then the arms in the order of the cells; a record is written as soon as both its
-arms are there. The processes share nothing but files that appear whole.
+Block by block (a data set and a seed), first the encoders, then the arms in the order of the cells; a
+record is written as soon as both its arms are there. The processes share nothing but files that appear whole.
 """
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -91,8 +92,9 @@ def run_grid(
         check_writable(work)
         pool = _pool(workers)
         try:
-            _encoders(missing, work, device, pool, progress)
-            _arms(missing, records, work, device, pool, progress)
+            for block in _blocks(missing):
+                _encoders(block, work, device, pool, progress)
+                _arms(block, records, work, device, pool, progress)
         except BrokenProcessPool as error:
             raise RunError(
                 "a worker process was killed (often: not enough memory). "
@@ -101,6 +103,11 @@ def run_grid(
         finally:
             pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C nothing new starts
     return load_records(record_path(cell, records) for cell in cells)
+
+
+def _blocks(cells):
+    """Split cells where data set or seed change: early blocks are whole when a long run is stopped."""
+    return [list(block) for _, block in groupby(cells, key=lambda cell: (cell.dataset, cell.seed))]
 
 
 def _encoders(missing, work, device, pool, progress):

@@ -58,7 +58,7 @@ def test_both_arms_see_the_same_rows_configuration_and_seed(finished, tmp_path, 
 def test_the_chosen_rate_is_the_one_that_trains(finished, tmp_path, calls, monkeypatch):
     """The final training takes the rate of the choice, and the file says so."""
     monkeypatch.setattr(arms, "choose_learning_rate", lambda *_, **__: (0.0123, {"0.0123": 0.5}))
-    _, about = arms.read_arm(arms.run_arm(finished.cells[2], "comparator", tmp_path))
+    _, about, _ = arms.read_arm(arms.run_arm(finished.cells[2], "comparator", tmp_path))
     assert calls["transfer"][0][0][6].learning_rate == 0.0123
     assert (about["learning_rate"], about["held_out_log_loss"]) == (0.0123, {"0.0123": 0.5})
     assert (about["steps"], about["threads"]) == (3, torch.get_num_threads())
