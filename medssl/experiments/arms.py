@@ -195,9 +195,9 @@ def _supervised(cell, encoder, work, device):
     return final
 
 
-def _write(target, probabilities, about, corrupted):
+def _write(target, probabilities, about, corrupted=()):
     with atomic_path(target) as part, open(part, "wb") as stream:
-        np.savez(stream, probabilities=probabilities, about=np.array(json.dumps(about)), **corrupted)
+        np.savez(stream, probabilities=probabilities, about=np.array(json.dumps(about)), **dict(corrupted))
 
 
 def read_arm(path: Path) -> tuple[np.ndarray, dict, dict]:

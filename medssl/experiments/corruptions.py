@@ -67,7 +67,7 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int = 0) -> np.n
     Examples
     --------
     >>> grey = np.full((2, 8, 8), 100, np.uint8)
-    >>> np.array_equal(corrupt(grey, "blur", 3), grey), corrupt(grey, "noise", 1).std() > 5
+    >>> np.array_equal(corrupt(grey, "blur", 3), grey), bool(corrupt(grey, "noise", 1).std() > 5)
     (True, True)
     """
     generator = torch.Generator().manual_seed(seed)
