@@ -20,7 +20,7 @@ from medssl.training.tensors import pick_device
 
 __all__ = ["Record", "find_records", "load_records", "record_path", "to_table", "write_record"]
 
-REPEATS, REPEATS_OF_MANY, REPEATS_OF_CORRUPTED = 1000, 400, 200  # of the bootstrap over test cases
+REPEATS, REPEATS_OF_MANY, REPEATS_OF_CORRUPTED = 2000, 400, 200  # of the bootstrap over test cases
 MANY_CASES = 5000
 
 
