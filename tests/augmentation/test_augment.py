@@ -10,7 +10,7 @@ from medssl.augmentation import Policy, augment
 ON = {
     "crop_scale": 0.5, "rotation_degrees": 30.0, "horizontal_flip": 1.0, "shift": 0.2, "contrast": 0.5,
     "brightness": 0.3, "gamma": 0.5, "bias_field": 0.5, "depth_gain": 0.5, "speckle": 0.3, "noise": 0.2,
-    "rician": 0.2, "blur": 1.0,
+    "rician": 0.2, "blur": 1.0, "shadow": 0.9, "ghosting": 0.5,
 }  # fmt: skip
 
 
@@ -31,8 +31,8 @@ def column_ramp(batch=40, side=32):
 
 
 def test_every_field_has_a_value_that_turns_it_on():
-    """The table of this file covers the whole policy."""
-    assert ON.keys() == Policy.__dataclass_fields__.keys()
+    """The table of this file covers the whole policy, but for the crop's place, which acts on crops alone."""
+    assert ON.keys() | {"keep_top"} == Policy.__dataclass_fields__.keys()
 
 
 def test_the_default_policy_is_the_identity():
@@ -221,3 +221,50 @@ def test_an_unknown_field_raises():
         Policy(rotation=5)
     with pytest.raises(dataclasses.FrozenInstanceError):
         Policy().blur = 1.0
+
+
+def row_ramp(batch=40, side=32):
+    """Images whose value is the row's centre as a fraction of the height."""
+    return column_ramp(batch, side).transpose(2, 3).contiguous()
+
+
+def test_a_crop_that_keeps_the_top_begins_at_the_first_row():
+    """Depth keeps its origin: the first row shows the first row, whatever the size of the crop."""
+    images = row_ramp()
+    free = augment(images, Policy(crop_scale=0.5), seeded())
+    kept = augment(images, Policy(crop_scale=0.5, keep_top=True), seeded())
+    assert (kept[:, 0, 0] < 0.03).all()
+    assert (free[:, 0, 0] > 0.1).any()
+    spread = kept[:, 0, -1, 0] - kept[:, 0, 0, 0]
+    assert ((spread > 0.45) & (spread < 1)).all()
+
+
+def test_a_crop_that_keeps_the_top_still_moves_sideways():
+    """Only depth is anchored."""
+    images = column_ramp()
+    kept = augment(images, Policy(crop_scale=0.5, keep_top=True), seeded())
+    assert kept[:, 0, 0, 0].std() > 0.05
+
+
+def test_a_shadow_darkens_below_and_nothing_above():
+    """Something is lost below some depth in every image, and nothing in its first rows."""
+    white = torch.ones(40, 1, 32, 32)
+    shaded = augment(white, Policy(shadow=0.9), seeded())
+    assert (shaded[:, :, 0] > 0.99).all()
+    assert (shaded <= 1).all()
+    deepest = (1 - shaded).amax(3)[:, 0]  # [batch, height]: what is lost at each depth
+    assert (deepest[:, -1] > 0.01).sum() > 30
+    assert (deepest.diff(dim=1) > -1e-3).all()
+
+
+def test_ghosts_are_copies_along_the_columns():
+    """A bright column leaves fainter copies a quarter and half an image away, and the sum stays the same."""
+    images = torch.zeros(6, 1, 8, 32)
+    images[..., 4] = 0.5
+    ghosted = augment(images, Policy(ghosting=0.5), seeded())
+    assert torch.allclose(ghosted.sum((2, 3)), images.sum((2, 3)), atol=1e-5)
+    share = 1 - ghosted[..., 4] / 0.5
+    assert ((share > 0) & (share < 0.5)).all()
+    assert torch.allclose(ghosted[..., 12] + ghosted[..., 20], 0.5 * share, atol=1e-6)
+    assert (ghosted[..., 20] >= ghosted[..., 12]).all()
+    assert set(ghosted.sum((0, 1, 2)).nonzero().flatten().tolist()) == {4, 12, 20}

@@ -151,8 +151,12 @@ def test_no_budget_means_every_label(finished):
 def test_predictions_come_back_as_they_were_written(tmp_path):
     """Probabilities keep their bits and the facts their values."""
     probabilities = np.random.default_rng(0).random((7, 3), dtype=np.float32)
-    arms._write(tmp_path / "arm.npz", probabilities, {"learning_rate": 1e-3})
-    found, about = arms.read_arm(tmp_path / "arm.npz")
+    worse = {"noise-1": probabilities[:2]}
+    arms._write(tmp_path / "arm.npz", probabilities, {"learning_rate": 1e-3}, worse)
+    found, about, corrupted = arms.read_arm(tmp_path / "arm.npz")
+    assert {name: value.tolist() for name, value in corrupted.items()} == {
+        "noise-1": worse["noise-1"].tolist()
+    }
     assert found.dtype == np.float32
     assert np.array_equal(found, probabilities)
     assert about == {"learning_rate": 1e-3}
