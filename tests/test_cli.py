@@ -173,6 +173,8 @@ def test_a_grid_runs_once(tiny, medssl, tmp_path):
     assert code == 0
     assert "tiny: 1 cells, 0 recorded" in text
     assert "1 missing, which need 1 encoders" in text
+    assert re.search(r"phantom_xray\s+│ pretraining │ simclr\s+│ 1 ", text)
+    assert re.search(r"About \d+ minutes with 1 worker", text)
     assert list(tmp_path.iterdir()) == []
     code, text, _ = medssl("run", "tiny", *places, "--device", "cpu")
     assert code == 0
@@ -184,7 +186,8 @@ def test_a_grid_runs_once(tiny, medssl, tmp_path):
 @pytest.mark.parametrize("name", GRIDS)
 def test_a_dry_run_of_each_grid_counts_its_cells(name, medssl, tmp_path):
     """The whole protocol can be counted in a moment, and nothing is written."""
-    code, text, _ = medssl("run", name, "--records", tmp_path / "records", "--dry-run")
+    places = ("--records", tmp_path / "records", "--work", tmp_path / "work")
+    code, text, _ = medssl("run", name, *places, "--dry-run", "--no-cost")
     cells = GRIDS[name]()
     assert code == 0
     assert f"{name}: {len(cells)} cells, 0 recorded" in text

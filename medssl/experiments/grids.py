@@ -1,7 +1,9 @@
 """The grids of the survey, as plain Python data."""
 
+import runpy
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 from medssl.errors import UsageError
 from medssl.experiments.cell import Cell
@@ -85,13 +87,33 @@ GRIDS = {
 
 
 def grid(name: str) -> list[Cell]:
-    """Return the cells of a named grid.
+    """Return the cells of a named grid, or of a Python file that defines `cells`.
+
+    Parameters
+    ----------
+    name : str
+        A key of `GRIDS`, or the path of a file ending in ``.py`` with a list of `Cell`, or a function that
+        returns one, under the name `cells`. The file is executed: run only files that you trust.
 
     Raises
     ------
     UsageError
-        The name is unknown.
+        The name is unknown, or the file defines no cells.
     """
+    if name.endswith(".py"):
+        return _from_file(Path(name))
     if name not in GRIDS:
-        raise UsageError(f"unknown grid {name!r}: choose one of {', '.join(GRIDS)}.")
+        raise UsageError(
+            f"unknown grid {name!r}: choose one of {', '.join(GRIDS)}, or name a .py file that defines cells."
+        )
     return GRIDS[name]()
+
+
+def _from_file(path: Path) -> list[Cell]:
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file. Name a Python file that defines cells.")
+    cells = runpy.run_path(str(path)).get("cells")
+    cells = cells() if callable(cells) else cells
+    if not isinstance(cells, list) or not cells or not all(isinstance(cell, Cell) for cell in cells):
+        raise UsageError(f"{path}: cells: expected a list of medssl.experiments.Cell with at least one cell.")
+    return cells

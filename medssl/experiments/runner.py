@@ -17,6 +17,7 @@ from tqdm import tqdm
 from medssl.errors import RunError, UsageError
 from medssl.experiments import arms
 from medssl.experiments.cell import Cell
+from medssl.experiments.cost import jobs_of, pretraining_passes, transfer_passes
 from medssl.experiments.records import load_records, record_path, write_record
 from medssl.files import check_writable
 
@@ -92,9 +93,10 @@ def run_grid(
         check_writable(work)
         pool = _pool(workers)
         try:
-            for block in _blocks(missing):
-                _encoders(block, work, device, pool, progress)
-                _arms(block, records, work, device, pool, progress)
+            with _bar(missing, work, progress) as bar:
+                for block in _blocks(missing):
+                    _encoders(block, work, device, pool, bar)
+                    _arms(block, records, work, device, pool, bar)
         except BrokenProcessPool as error:
             raise RunError(
                 "a worker process was killed (often: not enough memory). "
@@ -110,37 +112,53 @@ def _blocks(cells):
     return [list(block) for _, block in groupby(cells, key=lambda cell: (cell.dataset, cell.seed))]
 
 
-def _encoders(missing, work, device, pool, progress):
+def _bar(missing, work, progress):
+    """One bar over the whole run in passed images, whose remaining time weighs long and short jobs."""
+    total = sum(job.passes for job in jobs_of(missing, work)) if progress else 0
+    return tqdm(total=total, desc="images passed", unit="image", unit_scale=True, disable=not progress)
+
+
+def _encoders(missing, work, device, pool, bar):
     unique = {cell.pretraining_id: cell for cell in missing}
-    jobs = {pool.submit(arms.run_pretraining, cell, work, device): cell for cell in unique.values()}
-    for job in _finished(jobs, "pretraining", progress):
+    todo = [cell for cell in unique.values() if not arms.pretraining_path(cell, work).exists()]
+    jobs = {pool.submit(arms.run_pretraining, cell, work, device): cell for cell in todo}
+    for job in as_completed(jobs):
         job.result()
+        bar.update(0 if bar.disable else pretraining_passes(jobs[job]))
 
 
-def _arms(missing, records, work, device, pool, progress):
+def _arms(missing, records, work, device, pool, bar):
     """Train arms; the parent writes each record when its second arm arrives."""
     waiting = {}
     for cell in missing:
         for arm in ("ssl", "comparator"):
             waiting.setdefault(cell.arm_id(arm), (cell, arm, []))[2].append(cell)
     jobs = {
-        pool.submit(arms.run_arm, cell, arm, work, device): users for cell, arm, users in waiting.values()
+        pool.submit(arms.run_arm, cell, arm, work, device): (cell, arm, users)
+        for cell, arm, users in waiting.values()
+        if not _stands(cell, arm, users, records, work, device)
     }
-    for job in _finished(jobs, "transfer", progress):
+    for job in as_completed(jobs):
         job.result()
-        for cell in jobs[job]:
-            _record_if_ready(cell, records, work, device)
+        cell, arm, users = jobs[job]
+        bar.update(0 if bar.disable else transfer_passes(cell, arm))
+        for user in users:
+            _record_if_ready(user, records, work, device)
+
+
+def _stands(cell, arm, users, records, work, device):
+    """Say whether an arm is there already; what it completes is recorded."""
+    if not arms.arm_path(cell, arm, work).exists():
+        return False
+    for user in users:
+        _record_if_ready(user, records, work, device)
+    return True
 
 
 def _record_if_ready(cell, records, work, device):
     ssl, comparator = (arms.arm_path(cell, arm, work) for arm in ("ssl", "comparator"))
     if ssl.exists() and comparator.exists() and not record_path(cell, records).exists():
         write_record(cell, ssl, comparator, arms.pretraining_path(cell, work), records, device)
-
-
-def _finished(jobs, title, progress):
-    """Yield jobs as they end, with a bar."""
-    return tqdm(as_completed(jobs), total=len(jobs), desc=title, unit="run", disable=not progress)
 
 
 def _pool(workers: int):
