@@ -18,22 +18,37 @@ def pretrain(
     method: Annotated[
         str, typer.Option(help="simclr, masked_autoencoder, byol, dino ...; a wrong name lists them all.")
     ] = "simclr",
-    encoder: Annotated[str, typer.Option(help="small_cnn or resnet18.")] = "small_cnn",
+    encoder: Annotated[
+        str, typer.Option(help="small_cnn, resnet18, small_cnn_3d ...; a wrong name lists them all.")
+    ] = "small_cnn",
     epochs: Annotated[int, typer.Option(help="Passes over the images.")] = 30,
     batch_size: Annotated[int, typer.Option(help="Images a step.")] = 256,
     learning_rate: Annotated[float, typer.Option(help="Peak of the schedule.")] = 2e-3,
+    initial: Annotated[
+        Path | None, typer.Option(help="File of weights to start from; none: random weights.")
+    ] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Log a linear probe on the validation images after each epoch.")
+    ] = False,
+    crop: Annotated[
+        tuple[int, int, int] | None,
+        typer.Option(help="Depth, height and width in voxels of the random crop of a volume in each step."),
+    ] = None,
     seed: _SEED = 0,
     device: _DEVICE = None,
 ) -> None:
     """Pretrain an encoder on the training images of DATASET, without their labels.
 
     A killed run continues from OUTPUT.running when the same command is given again.
+    A run whose features collapse or whose loss is not finite stops and says what to try.
+    The last line, on stderr, is what the guards measured.
 
     Example: medssl pretrain phantom_xray --epochs 2 --output encoder.pt
     """
     from medssl import data
     from medssl.training import PretrainConfig, save_encoder
     from medssl.training import pretrain as run
+    from medssl.training.guards import summary
 
     config = PretrainConfig(
         method=method, encoder=encoder, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate
@@ -41,8 +56,9 @@ def pretrain(
     train = data.load(dataset, "train")
     running = output.with_name(output.name + ".running")
     done = run(
-        train.images, train.modality, config, seed=seed, device=device, checkpoint=running, progress=True
-    )
+        train.images, train.modality, config, seed=seed, device=device, checkpoint=running, progress=True,
+        initial=initial, crop=crop, probe=_validation(dataset) if probe else None,
+    )  # fmt: skip
     about = {
         "encoder": encoder, "modality": train.modality, "minutes": done.minutes, "history": done.history,
         "mean": done.standardisation.mean, "deviation": done.standardisation.deviation,
@@ -51,6 +67,14 @@ def pretrain(
     running.unlink(missing_ok=True)
     last = done.history[-1]
     typer.echo(f"{output}: loss {last['loss']:.3f}, feature deviation {last['feature_deviation']:.2f}.")
+    typer.echo(summary(last), err=True)
+
+
+def _validation(dataset):
+    from medssl import data
+
+    validation = data.load(dataset, "val")
+    return validation.images, validation.labels, validation.groups
 
 
 def transfer(
@@ -59,8 +83,13 @@ def transfer(
         Path | None, typer.Option(help="File of `medssl pretrain`; none: random weights.")
     ] = None,
     architecture: Annotated[str, typer.Option(help="Architecture when there is no file.")] = "small_cnn",
-    labels: Annotated[int | None, typer.Option(help="Number of labelled images; all when not given.")] = None,
-    adaptation: Annotated[str, typer.Option(help="fine_tune or linear_probe.")] = "fine_tune",
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Labelled images: a number (50) or a fraction (0.1); all when not given."),
+    ] = None,
+    adaptation: Annotated[
+        str, typer.Option(help="fine_tune, partial_fine_tune, linear_probe or nearest_neighbours.")
+    ] = "fine_tune",
     learning_rate: Annotated[float, typer.Option(help="Peak of the schedule.")] = 1e-3,
     seed: _SEED = 0,
     device: _DEVICE = None,
@@ -77,7 +106,7 @@ def transfer(
     config = TransferConfig(adaptation=adaptation, learning_rate=learning_rate)
     train, test = data.load(dataset, "train"), data.load(dataset, "test")
     start, standardisation = _start(encoder, architecture, train, seed)
-    rows = nested_subset(train.labels, len(train) if labels is None else labels, seed, train.groups)
+    rows = nested_subset(train.labels, _count(labels, len(train)), seed, train.groups)
     done = run(
         train.images[rows], train.labels[rows], len(train.classes), start, train.modality, standardisation,
         config, seed=seed, device=device, progress=True,
@@ -85,6 +114,21 @@ def transfer(
     found = scores(test.labels, done.predict(test.images))
     words = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
     typer.echo(f"{dataset}: {len(rows)} labels, {len(test)} test images: {words}.")
+
+
+def _count(labels, total):
+    from medssl.errors import UsageError
+    from medssl.training.subsets import label_count
+
+    if labels is None:
+        return total
+    if labels.lstrip("+-").isdecimal():  # the bounds of a number are those of the subset
+        return int(labels)
+    try:
+        fraction = float(labels)
+    except ValueError as error:
+        raise UsageError(f"--labels {labels}: write a number, as 50, or a fraction, as 0.1.") from error
+    return label_count(total, fraction)
 
 
 def _start(path, architecture, train, seed):

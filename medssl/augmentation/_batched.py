@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from medssl.augmentation._volume import augment_volume
+
 __all__ = ["Policy", "augment"]
 
 
@@ -70,7 +72,7 @@ def augment(images: torch.Tensor, policy: Policy, generator: torch.Generator) ->
     Parameters
     ----------
     images : Tensor
-        Shape [batch, 1, height, width], values in 0..1.
+        Shape [batch, 1, height, width] or [batch, 1, depth, height, width], values in 0..1.
     policy : Policy
         Strengths; see the files named by modality.
     generator : torch.Generator
@@ -87,6 +89,8 @@ def augment(images: torch.Tensor, policy: Policy, generator: torch.Generator) ->
     >>> torch.equal(augment(images, Policy(), torch.Generator()), images)
     True
     """
+    if images.ndim == 5:
+        return augment_volume(images, policy, generator)
     draw = _Uniform(images, generator)
     return _intensity(_geometry(images, policy, draw), policy, draw)
 

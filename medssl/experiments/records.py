@@ -214,6 +214,7 @@ def to_table(records: list[Record], metric: str = "auc") -> pd.DataFrame:
             "selection": r.cell["selection"]["validation"], "seed": r.cell["seed"],
             "comparator_kind": r.cell.get("comparator", "random"), "pool": r.cell.get("pool", 1.0),
             "pretrain_on": r.cell.get("pretrain_on"), "subset": r.cell.get("subset"),
+            "corrupted": bool(r.corrupted),
             "n_labelled": r.n_labelled, "n_unlabelled": r.n_unlabelled, "n_test": r.n_test,
             "ssl": r.ssl.scores[metric], "comparator": r.comparator.scores[metric],
             "gain": r.gain[metric].value, "standard_error": r.gain[metric].standard_error,

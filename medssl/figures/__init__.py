@@ -11,6 +11,7 @@ from medssl.figures.gosh_plot import gosh_plot
 from medssl.figures.learning_curve import arm_scores, learning_curve
 from medssl.figures.leave_one_out_plot import leave_one_out_plot
 from medssl.figures.profile_plot import profile_plot
+from medssl.figures.reliability_plot import reliability_plot
 from medssl.figures.specification_curve import specification_curve
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "learning_curve",
     "leave_one_out_plot",
     "profile_plot",
+    "reliability_plot",
     "save_figure",
     "specification_curve",
 ]

@@ -64,7 +64,7 @@ def map_intensity(images: torch.Tensor, control: torch.Tensor, inverted: torch.T
     Parameters
     ----------
     images : Tensor
-        Shape [batch, 1, height, width].
+        Shape [batch, 1, height, width] or [batch, 1, depth, height, width].
     control : Tensor
         Shape [batch, 2, 2], values in 0..1.
     inverted : Tensor of bool
@@ -77,7 +77,8 @@ def map_intensity(images: torch.Tensor, control: torch.Tensor, inverted: torch.T
     >>> map_intensity(image, straight, torch.tensor([True])).round(decimals=3).tolist()
     [[[[8.0, 6.0, 0.0]]]]
     """
-    low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+    axes = tuple(range(1, images.ndim))
+    low, high = images.amin(axes, keepdim=True), images.amax(axes, keepdim=True)
     unit = (images - low) / (high - low).clamp_min(1e-6)
     x, y = bezier_curve(control)
     y = torch.where(inverted[:, None], y.flip(1), y)

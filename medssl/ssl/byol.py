@@ -17,6 +17,7 @@ from medssl.errors import UsageError
 from medssl.ssl._heads import mlp
 from medssl.ssl._momentum import follow, momentum_at, teacher_of
 from medssl.ssl._precision import single_precision
+from medssl.ssl._views import two_views
 
 __all__ = ["BYOL", "normalised_squared_error"]
 
@@ -82,9 +83,11 @@ class BYOL(nn.Module):
         """Return the part that the teacher follows: it has no predictor."""
         return nn.Sequential(self.encoder, self.projector)
 
-    def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
+    def loss(
+        self, images: torch.Tensor, view, generator: torch.Generator, partner: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return the loss of a batch [batch, 1, height, width]; both views pass a network together."""
-        views = torch.cat([view(images), view(images)])  # [2 batch, 1, height, width]
+        views = torch.cat(two_views(images, view, partner))  # [2 batch, 1, height, width]
         first, second = self.predictor(self.projector(self.encoder(views))).chunk(2)
         with torch.no_grad():
             first_target, second_target = self.teacher(views).chunk(2)

@@ -5,8 +5,13 @@ analysis using image context restoration": two small patches that do not overlap
 swapped, this is repeated, and the squared error of the restored image is the loss.
 
 The intensities of the image stay what they are, only their places change.
+
+In volumes cubes change places.
+A cube is a smaller share of a volume than a square is of an image, so that as many swaps disturb less of it.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,13 +20,14 @@ from torch.nn import functional
 
 from medssl.errors import UsageError
 from medssl.ssl._decoder import Decoder
+from medssl.ssl._dimensions import dimensions_of, in_words
 from medssl.ssl._windows import pixel_index, random_integers
 
 __all__ = ["ContextRestoration", "random_pairs", "swap_patches"]
 
 
 def random_pairs(
-    batch: int, pairs: int, height: int, width: int, patch: int, generator: torch.Generator
+    batch: int, pairs: int, sides: Sequence[int], patch: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw pairs of patches that do not overlap.
 
@@ -30,7 +36,8 @@ def random_pairs(
     Returns
     -------
     first, second : Tensor of int
-        Row and column of the upper left corners, shape [batch, pairs, 2], on the generator's device.
+        First corners (row and column, or slice, row and column), shape [batch, pairs, axes], on the
+        generator's device.
 
     Raises
     ------
@@ -39,35 +46,45 @@ def random_pairs(
 
     Examples
     --------
-    >>> first, second = random_pairs(100, 5, 16, 16, 4, torch.Generator())
+    >>> first, second = random_pairs(100, 5, (16, 16), 4, torch.Generator())
     >>> bool(((first - second).abs().amax(2) >= 4).all())
     True
     """
-    if max(height, width) < 3 * patch - 1 or min(height, width) < patch:
+    if max(sides) < 3 * patch - 1 or min(sides) < patch:
         raise UsageError(
-            f"images of {height} x {width} pixels are too small to swap patches of {patch} pixels: "
-            f"one side must have {3 * patch - 1} and the other {patch}."
+            f"{in_words(sides)} are too small to swap patches of {patch} a side: "
+            f"one side must have {3 * patch - 1} and each other {patch}."
         )
-    rows, columns = height - patch + 1, width - patch + 1
-    row = random_integers(0, rows - 1, (batch, pairs), generator)
-    column = random_integers(0, columns - 1, (batch, pairs), generator)
-    above, below = (row - patch + 1).clamp_min(0), (row + patch).clamp_max(rows)
-    before, after = (column - patch + 1).clamp_min(0), (column + patch).clamp_max(columns)
-    taken = (below - above) * (after - before)  # corners whose patch overlaps the first
-    rank = random_integers(0, rows * columns - taken - 1, (batch, pairs), generator)
-    place = _skip_box(rank, above, below, before, after, columns)
-    return torch.stack([row, column], 2), torch.stack([place // columns, place % columns], 2)
+    counts = [side - patch + 1 for side in sides]
+    first = [random_integers(0, count - 1, (batch, pairs), generator) for count in counts]
+    lows = [place.sub(patch - 1).clamp_min(0) for place in first]
+    highs = [(place + patch).clamp_max(count) for place, count in zip(first, counts, strict=True)]
+    taken = _volume(lows, highs)  # corners whose patch overlaps the first
+    rank = random_integers(0, math.prod(counts) - taken - 1, (batch, pairs), generator)
+    second = torch.unravel_index(_skip_box(rank, lows, highs, counts), counts)
+    return torch.stack(first, 2), torch.stack(second, 2)
 
 
-def _skip_box(rank, above, below, before, after, columns):
-    """Place of the cell that has this rank in reading order when the cells of a box do not count."""
-    free = columns - (after - before)  # cells of a row beside the box
-    inside = rank - above * columns  # rank among the cells from the first row of the box on
-    row, column = above + inside // free.clamp_min(1), inside % free.clamp_min(1)
-    beside = row * columns + torch.where(column < before, column, column + after - before)
-    beyond = rank + (below - above) * (after - before)
-    place = torch.where(inside < free * (below - above), beside, beyond)
-    return torch.where(inside < 0, rank, place)
+def _volume(lows, highs):
+    return math.prod(high - low for low, high in zip(lows, highs, strict=True))
+
+
+def _skip_box(rank, lows, highs, counts):
+    """Place of the cell that has this rank in reading order when the cells of a box do not count.
+
+    The first axis cuts the cells into layers, and the layers that meet the box are the same task with one
+    axis less.
+    """
+    (low, *lows), (high, *highs), layer = lows, highs, math.prod(counts[1:])
+    box = _volume(lows, highs)  # cells of a layer in the box
+    inside = rank - low * layer  # rank among the cells from the first layer of the box on
+    place = torch.where(inside < 0, rank, rank + (high - low) * box)
+    if not lows:
+        return place
+    free = layer - box  # cells of a layer beside the box
+    row, rest = low + inside // free.clamp_min(1), inside % free.clamp_min(1)
+    beside = row * layer + _skip_box(rest, lows, highs, counts[1:])
+    return torch.where((inside >= 0) & (inside < free * (high - low)), beside, place)
 
 
 def swap_patches(images: torch.Tensor, first: torch.Tensor, second: torch.Tensor, patch: int) -> torch.Tensor:
@@ -76,9 +93,9 @@ def swap_patches(images: torch.Tensor, first: torch.Tensor, second: torch.Tensor
     Parameters
     ----------
     images : Tensor
-        Shape [batch, 1, height, width].
+        Shape [batch, 1, height, width] or [batch, 1, depth, height, width].
     first, second : Tensor of int
-        Corners, shape [batch, pairs, 2]; the two patches of a pair do not overlap.
+        Corners, shape [batch, pairs, axes]; the two patches of a pair do not overlap.
     patch : int
         Side of a patch in pixels.
 
@@ -93,8 +110,9 @@ def swap_patches(images: torch.Tensor, first: torch.Tensor, second: torch.Tensor
     >>> swap_patches(image, torch.tensor([[[0, 0]]]), torch.tensor([[[0, 2]]]), 1).tolist()
     [[[[3.0, 2.0, 1.0]]]]
     """
-    pixels, width = images.flatten(1), images.shape[-1]  # [batch, height * width]
-    places = [pixel_index(*corner.unbind(2), patch, patch, width).flatten(2) for corner in (first, second)]
+    pixels, sides = images.flatten(1), images.shape[2:]  # [batch, height * width]
+    lengths = len(sides) * [patch]
+    places = [pixel_index(corner.unbind(2), lengths, sides).flatten(2) for corner in (first, second)]
     for here, there in zip(*(place.unbind(1) for place in places), strict=True):  # [batch, patch * patch]
         moved = pixels.scatter(1, here, pixels.gather(1, there))
         pixels = moved.scatter(1, there, pixels.gather(1, here))
@@ -130,18 +148,17 @@ class ContextRestoration(nn.Module):
         super().__init__()
         self.config = config or ContextRestorationConfig()
         self.encoder = encoder
-        self.decoder = Decoder(encoder.width, encoder.stride)
+        self.decoder = Decoder(encoder.width, encoder.stride, dimensions_of(encoder))
 
     def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
-        """Return the mean squared error of a batch [batch, 1, height, width] over all its pixels."""
+        """Return the mean squared error of a batch [batch, 1, *sides] over all its pixels."""
         images = view(images)
-        batch, _, height, width = images.shape
-        patch = round(self.config.patch * min(height, width))
+        batch, _, *sides = images.shape
+        patch = round(self.config.patch * min(sides))
         if patch < 2:
             raise UsageError(
-                f"images of {height} x {width} pixels are too small: a patch would have {patch} pixels "
-                "and 2 is the least."
+                f"{in_words(sides)} are too small: a patch would have {patch} a side and 2 is the least."
             )
-        pairs = random_pairs(batch, self.config.swaps, height, width, patch, generator)
+        pairs = random_pairs(batch, self.config.swaps, sides, patch, generator)
         features = self.encoder.features(swap_patches(images, *pairs, patch))
-        return functional.mse_loss(self.decoder(features, height, width), images.float())
+        return functional.mse_loss(self.decoder(features, *sides), images.float())

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from medssl.errors import UsageError
 from medssl.ssl._decoder import Decoder
+from medssl.ssl._dimensions import dimensions_of
 
 __all__ = ["Denoising", "add_noise"]
 
@@ -68,10 +69,10 @@ class Denoising(nn.Module):
         super().__init__()
         self.config = config or DenoisingConfig()
         self.encoder = encoder
-        self.decoder = Decoder(encoder.width, encoder.stride)
+        self.decoder = Decoder(encoder.width, encoder.stride, dimensions_of(encoder))
 
     def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
-        """Return the mean squared error of a batch [batch, 1, height, width] against the clean view."""
+        """Return the mean squared error of a batch [batch, 1, *sides] against the clean view."""
         images = view(images)
         noisy = add_noise(images, self.config.deviation, generator)
         restored = self.decoder(self.encoder.features(noisy), *images.shape[2:])

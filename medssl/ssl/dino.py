@@ -7,8 +7,10 @@ Two rules hold each other in balance.
 Centring subtracts a moving average from the teacher's outputs: without it one output wins for all images.
 Sharpening gives the teacher a low temperature: without it all outputs become equally likely.
 
-There are two global views and no smaller crops, the teacher's temperature is constant, and the encoder that
-a run returns is the student's.
+The teacher's temperature is constant, and the encoder that a run returns is the student's.
+By default there are two global views and no smaller crops.
+With `MultiCrop` the student also sees small squares of the views, or cubes of volumes, and learns what the
+teacher says of either whole view; the crops keep the scale of the view, where the paper enlarges them.
 """
 
 from dataclasses import dataclass
@@ -21,8 +23,10 @@ from medssl.errors import UsageError
 from medssl.ssl._heads import mlp
 from medssl.ssl._momentum import follow, momentum_at, teacher_of
 from medssl.ssl._precision import single_precision
+from medssl.ssl._views import two_views
+from medssl.ssl._windows import crop, random_integers
 
-__all__ = ["DINO", "self_distillation"]
+__all__ = ["DINO", "MultiCrop", "crop_distillation", "random_squares", "self_distillation"]
 
 
 def self_distillation(
@@ -59,6 +63,72 @@ def self_distillation(
         target = ((teacher - centre) / teacher_temperature).softmax(1)
         other_view = target.roll(len(target) // 2, 0)
         return functional.cross_entropy(student / student_temperature, other_view)
+
+
+def crop_distillation(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    centre: torch.Tensor,
+    student_temperature: float,
+    teacher_temperature: float,
+) -> torch.Tensor:
+    """Cross-entropy of the student's outputs for small crops with the teacher's for both whole views.
+
+    Parameters
+    ----------
+    student : Tensor
+        Shape [crops * batch, outputs]: row i of each block of `batch` rows is image i.
+    teacher, centre, student_temperature, teacher_temperature
+        As in `self_distillation`.
+
+    Returns
+    -------
+    Tensor
+        Mean over crops and both whole views.
+
+    Examples
+    --------
+    >>> zero = torch.zeros(6, 4)
+    >>> round(crop_distillation(zero, zero[:4], zero[0], 0.1, 0.04).item(), 4)
+    1.3863
+    """
+    with single_precision(student, teacher.detach(), centre) as (student, teacher, centre):
+        first, second = ((teacher - centre) / teacher_temperature).softmax(1).chunk(2)
+        both = (first + second) / 2  # the cross-entropy is linear in its target
+        return functional.cross_entropy(
+            student / student_temperature, both.repeat(len(student) // len(both), 1)
+        )
+
+
+def random_squares(images: torch.Tensor, side: int, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Cut `count` squares out of each image, or cubes out of each volume, at places of their own.
+
+    Returns
+    -------
+    Tensor
+        Shape [count * batch, 1, side, side] or [count * batch, 1, side, side, side]: the first of all images,
+        then the second of all.
+
+    Examples
+    --------
+    >>> random_squares(torch.rand(2, 1, 8, 16, 16), 6, 3, torch.Generator()).shape
+    torch.Size([6, 1, 6, 6, 6])
+    """
+    batch, _, *sides = images.shape
+    corners = [random_integers(0, length - side, (batch, count), generator) for length in sides]
+    return crop(images, corners, side).transpose(0, 1).flatten(0, 1)[:, None]
+
+
+@dataclass(frozen=True)
+class MultiCrop:
+    """Small crops: how many, and their side as a fraction of the view's shortest side."""
+
+    crops: int = 4
+    share: float = 0.5
+
+    def __post_init__(self):
+        if self.crops < 1 or not 0 < self.share < 1:
+            raise UsageError("crops must be at least 1 and share between 0 and 1.")
 
 
 class _Head(nn.Module):
@@ -98,6 +168,13 @@ class DINOConfig:
 class DINO(nn.Module):
     """Encoder and head of the student, a teacher of both, and the centre of the teacher's outputs.
 
+    Parameters
+    ----------
+    encoder : torch.nn.Module
+    config : DINOConfig, optional
+    multi_crop : MultiCrop, optional
+        Small crops beside the two whole views; none by default.
+
     Examples
     --------
     >>> from medssl.encoders import SmallCNN
@@ -108,9 +185,14 @@ class DINO(nn.Module):
 
     Config = DINOConfig
 
-    def __init__(self, encoder: nn.Module, config: DINOConfig | None = None):
+    def __init__(
+        self,
+        encoder: nn.Module,
+        config: DINOConfig | None = None,
+        multi_crop: MultiCrop | None = None,
+    ):
         super().__init__()
-        self.config = config or DINOConfig()
+        self.config, self.multi_crop = config or DINOConfig(), multi_crop
         self.encoder = encoder
         self.head = _Head(encoder.width, self.config.hidden, self.config.bottleneck, self.config.outputs)
         self.teacher = teacher_of(self.student())
@@ -120,15 +202,29 @@ class DINO(nn.Module):
         """Return the part that the teacher follows."""
         return nn.Sequential(self.encoder, self.head)
 
-    def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
-        """Return the loss of a batch [batch, 1, height, width]; both views pass a network together."""
-        views = torch.cat([view(images), view(images)])  # [2 batch, 1, height, width]
+    def loss(
+        self, images: torch.Tensor, view, generator: torch.Generator, partner: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the loss of a batch [batch, 1, *sides]; both views pass a network together.
+
+        The second view is one of `partner`, if given; small crops are those of the first.
+        """
+        views = torch.cat(two_views(images, view, partner))  # [2 batch, 1, *sides]
         student = self.head(self.encoder(views))
         with torch.no_grad():
             teacher = self.teacher(views)
             self.batch_centre = teacher.mean(0)  # until after_step
-        temperatures = (self.config.student_temperature, self.config.teacher_temperature)
-        return self_distillation(student, teacher, self.centre, *temperatures)
+        given = (teacher, self.centre, self.config.student_temperature, self.config.teacher_temperature)
+        loss = self_distillation(student, *given)
+        if self.multi_crop is None:
+            return loss
+        small = self.head(self.encoder(self._small_crops(views[: len(images)], generator)))
+        crops = self.multi_crop.crops  # the mean over all pairs of a student's view and another whole view
+        return (loss + crops * crop_distillation(small, *given)) / (1 + crops)
+
+    def _small_crops(self, views, generator):
+        side = round(self.multi_crop.share * min(views.shape[2:]))
+        return random_squares(views, side, self.multi_crop.crops, generator)
 
     def after_step(self, step: int, steps: int) -> None:
         """Move the centre towards the batch's mean output, and let the teacher follow."""

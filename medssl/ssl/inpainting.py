@@ -6,9 +6,12 @@ hidden region (equation 1), and optionally on a visible margin around it with te
 
 Only the reconstruction loss is here: there is no adversarial loss, and no channel-wise fully connected
 layer, so that a pixel is predicted from the receptive field of the encoder and the decoder.
+
+The blocks of a volume are boxes that together cover the same share of it.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,44 +20,48 @@ from torch.nn import functional
 
 from medssl.errors import UsageError
 from medssl.ssl._decoder import Decoder
+from medssl.ssl._dimensions import dimensions_of, in_words
 from medssl.ssl._windows import box_mask, random_integers
 
 __all__ = ["Inpainting", "pixel_weights", "random_blocks", "weighted_squared_error"]
 
 
 def random_blocks(
-    batch: int, height: int, width: int, blocks: int, share: float, generator: torch.Generator
+    batch: int, sides: Sequence[int], blocks: int, share: float, generator: torch.Generator
 ) -> torch.Tensor:
     """Hide `blocks` blocks of each image, which together cover at most `share` of it.
 
-    A block has sqrt(share / blocks) of the image's height and of its width, rounded down; its place is
-    uniform inside the image, and blocks may overlap.
+    A block has sqrt(share / blocks) of each side of the image, or the cube root of that share of each side
+    of a volume, rounded down; its place is uniform inside the image, and blocks may overlap.
 
     Returns
     -------
     Tensor of bool
-        True where hidden, shape [batch, 1, height, width], on the generator's device.
+        True where hidden, shape [batch, 1, *sides], on the generator's device.
 
     Raises
     ------
     UsageError
-        A block would be less than 2 pixels high or wide.
+        A block would be less than 2 pixels along a side.
 
     Examples
     --------
-    >>> hidden = random_blocks(3, 28, 28, 1, 0.25, torch.Generator())
+    >>> hidden = random_blocks(3, (28, 28), 1, 0.25, torch.Generator())
     >>> hidden.sum((1, 2, 3)).tolist()
     [196, 196, 196]
     """
-    tall, wide = (math.floor(side * math.sqrt(share / blocks) + 1e-9) for side in (height, width))
-    if min(tall, wide) < 2:
+    fraction = (share / blocks) ** (1 / len(sides))
+    lengths = [math.floor(side * fraction + 1e-9) for side in sides]
+    if min(lengths) < 2:
         raise UsageError(
-            f"images of {height} x {width} pixels are too small: {blocks} blocks that cover {share:g} "
-            f"of them would be {tall} x {wide} pixels, and 2 x 2 is the least."
+            f"{in_words(sides)} are too small: {blocks} blocks that cover {share:g} of them would be "
+            f"{' x '.join(map(str, lengths))}, and 2 along each side is the least."
         )
-    top = random_integers(0, height - tall, (batch, blocks), generator)
-    left = random_integers(0, width - wide, (batch, blocks), generator)
-    return box_mask(top, left, tall, wide, height, width).any(1, keepdim=True)
+    corners = [
+        random_integers(0, side - length, (batch, blocks), generator)
+        for side, length in zip(sides, lengths, strict=True)
+    ]
+    return box_mask(corners, lengths, sides).any(1, keepdim=True)
 
 
 def pixel_weights(hidden: torch.Tensor, overlap: int, weight: float = 10.0) -> torch.Tensor:
@@ -65,7 +72,7 @@ def pixel_weights(hidden: torch.Tensor, overlap: int, weight: float = 10.0) -> t
     Parameters
     ----------
     hidden : Tensor of bool
-        Shape [batch, 1, height, width].
+        Shape [batch, 1, height, width] or [batch, 1, depth, height, width].
     overlap : int
         Width of the margin in pixels; 0 for none.
     weight : float
@@ -74,7 +81,7 @@ def pixel_weights(hidden: torch.Tensor, overlap: int, weight: float = 10.0) -> t
     Returns
     -------
     Tensor
-        Shape [batch, 1, height, width].
+        Shape of `hidden`.
 
     Examples
     --------
@@ -82,7 +89,8 @@ def pixel_weights(hidden: torch.Tensor, overlap: int, weight: float = 10.0) -> t
     [[[[0.0, 10.0, 1.0]]]]
     """
     region = hidden.float()
-    near = functional.max_pool2d(region, 2 * overlap + 1, 1, overlap)
+    pool = functional.max_pool2d if hidden.ndim == 4 else functional.max_pool3d
+    near = pool(region, 2 * overlap + 1, 1, overlap)
     return region + weight * (near - region)
 
 
@@ -94,7 +102,7 @@ def weighted_squared_error(
     Parameters
     ----------
     prediction, images, weights : Tensor
-        Shape [batch, 1, height, width].
+        Of one shape.
 
     Returns
     -------
@@ -141,13 +149,13 @@ class Inpainting(nn.Module):
         super().__init__()
         self.config = config or InpaintingConfig()
         self.encoder = encoder
-        self.decoder = Decoder(encoder.width, encoder.stride)
+        self.decoder = Decoder(encoder.width, encoder.stride, dimensions_of(encoder))
 
     def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
-        """Return the loss of a batch [batch, 1, height, width]; hidden pixels are set to the pool's mean."""
+        """Return the loss of a batch [batch, 1, *sides]; hidden pixels are set to the pool's mean."""
         config, images = self.config, view(images)
-        batch, _, height, width = images.shape
-        hidden = random_blocks(batch, height, width, config.blocks, config.share, generator)
-        prediction = self.decoder(self.encoder.features(images * ~hidden), height, width)
+        batch, _, *sides = images.shape
+        hidden = random_blocks(batch, sides, config.blocks, config.share, generator)
+        prediction = self.decoder(self.encoder.features(images * ~hidden), *sides)
         weights = pixel_weights(hidden, config.overlap)
         return weighted_squared_error(prediction, images.float(), weights)

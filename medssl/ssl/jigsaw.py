@@ -7,6 +7,7 @@ A tile has 64 / 75 of its cell's side, at a random place in it, and is standardi
 
 The paper uses 3 x 3 tiles (`grid=3`); the default is 2 x 2, with all 24 orders of four tiles, because nine
 tiles of a small image show next to nothing.
+A volume has 2 x 2 x 2 tiles; the greedy choice looks at all orders, and those of 3 x 3 x 3 are too many.
 """
 
 import functools
@@ -20,6 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from medssl.errors import UsageError
+from medssl.ssl._dimensions import dimensions_of, in_words
 from medssl.ssl._heads import mlp
 from medssl.ssl._windows import crop, random_integers, standardise_tiles
 
@@ -57,12 +59,15 @@ def permutation_set(tiles: int, count: int) -> tuple[tuple[int, ...], ...]:
 
 
 def random_tiles(images: torch.Tensor, grid: int, generator: torch.Generator) -> torch.Tensor:
-    """Cut each image into grid x grid cells and take a tile at a random place of each cell.
+    """Cut each image into grid x grid cells, a volume into grid x grid x grid, and take a tile of each cell.
+
+    The place of the tile in its cell is random.
 
     Parameters
     ----------
     images : Tensor
-        Shape [batch, 1, height, width]; rows and columns that the grid does not divide are left out.
+        Shape [batch, 1, height, width] or [batch, 1, depth, height, width]; rows and columns that the grid
+        does not divide are left out.
     grid : int
         Cells along a side.
     generator : torch.Generator
@@ -70,7 +75,7 @@ def random_tiles(images: torch.Tensor, grid: int, generator: torch.Generator) ->
     Returns
     -------
     Tensor
-        Shape [batch, grid * grid, side, side], cells in reading order.
+        Shape [batch, grid * grid, side, side], cells in reading order; for volumes one more axis of each.
 
     Raises
     ------
@@ -82,17 +87,18 @@ def random_tiles(images: torch.Tensor, grid: int, generator: torch.Generator) ->
     >>> random_tiles(torch.rand(2, 1, 28, 28), 3, torch.Generator()).shape
     torch.Size([2, 9, 8, 8])
     """
-    batch, _, height, width = images.shape
-    cells = height // grid, width // grid
+    batch, _, *sides = images.shape
+    cells, grids = [length // grid for length in sides], len(sides) * (grid,)
     side = min(cells) - max(1, round(min(cells) * 11 / 75))
     if side < 3:
         raise UsageError(
-            f"images of {height} x {width} pixels are too small for {grid} x {grid} tiles: "
-            f"a tile would have {side} pixels a side, and 3 is the least."
+            f"{in_words(sides)} are too small for {' x '.join(map(str, grids))} tiles: "
+            f"a tile would have {side} a side, and 3 is the least."
         )
-    place = torch.arange(grid * grid, device=images.device)
-    shifts = [random_integers(0, cell - side, (batch, grid * grid), generator) for cell in cells]
-    return crop(images, place // grid * cells[0] + shifts[0], place % grid * cells[1] + shifts[1], side)
+    places = torch.unravel_index(torch.arange(math.prod(grids), device=images.device), grids)
+    shifts = [random_integers(0, cell - side, (batch, math.prod(grids)), generator) for cell in cells]
+    corners = [place * cell + shift for place, cell, shift in zip(places, cells, shifts, strict=True)]
+    return crop(images, corners, side)
 
 
 def shuffle_tiles(tiles: torch.Tensor, permutations: torch.Tensor) -> torch.Tensor:
@@ -101,7 +107,7 @@ def shuffle_tiles(tiles: torch.Tensor, permutations: torch.Tensor) -> torch.Tens
     Parameters
     ----------
     tiles : Tensor
-        Shape [batch, tiles, side, side].
+        Shape [batch, tiles, side, side], for volumes [batch, tiles, side, side, side].
     permutations : Tensor of int
         Shape [batch, tiles].
 
@@ -111,7 +117,8 @@ def shuffle_tiles(tiles: torch.Tensor, permutations: torch.Tensor) -> torch.Tens
     >>> shuffle_tiles(tiles, torch.tensor([[2, 0, 1]])).flatten().tolist()
     [7.0, 5.0, 6.0]
     """
-    return tiles.gather(1, permutations[..., None, None].expand_as(tiles))
+    order = permutations[..., *(tiles.ndim - 2) * (None,)]
+    return tiles.gather(1, order.expand_as(tiles))
 
 
 @dataclass(frozen=True)
@@ -148,13 +155,17 @@ class Jigsaw(nn.Module):
         super().__init__()
         self.config = config or JigsawConfig()
         self.encoder = encoder
-        tiles = self.config.grid**2
+        dimensions = dimensions_of(encoder)
+        if dimensions == 3 and self.config.grid != 2:
+            raise UsageError(f"grid must be 2 for volumes, got {self.config.grid}.")
+        tiles = self.config.grid**dimensions
         self.register_buffer("permutations", torch.tensor(permutation_set(tiles, self.config.permutations)))
         self.head = mlp(tiles * encoder.width, self.config.hidden, self.config.permutations)
 
     def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
-        """Return the cross-entropy of a batch [batch, 1, height, width], one permutation an image."""
-        tiles = standardise_tiles(random_tiles(view(images), self.config.grid, generator))
+        """Return the cross-entropy of a batch [batch, 1, *sides], one permutation an image."""
+        tiles = random_tiles(view(images), self.config.grid, generator)
+        tiles = standardise_tiles(tiles, tiles.ndim - 2)
         labels = random_integers(0, self.config.permutations - 1, (len(tiles),), generator)
         shuffled = shuffle_tiles(tiles, self.permutations[labels])  # [batch, tiles, side, side]
         vectors = self.encoder(shuffled.flatten(0, 1)[:, None]).reshape(len(tiles), -1)  # [batch, all]

@@ -6,17 +6,20 @@ section 3: random patches, mean squared error on the hidden patches only, target
 A transformer drops hidden patches from its input; a convolution cannot, so here they are set to the
 mean of the pool (zero after standardisation) and the decoder is a single transposed convolution.
 That is the convolutional form of the idea, and results for it are not results for the transformer.
+
+Volumes have cubes for patches; everything else is the same.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from medssl.errors import UsageError
+from medssl.ssl._dimensions import cut, dimensions_of, in_pixels, in_words, layer, take_patches
 
-__all__ = ["MaskedAutoencoder", "hidden_patch_error", "random_mask"]
+__all__ = ["MaskedAutoencoder", "hidden_patch_error", "hide_at_random", "random_mask"]
 
 
 def random_mask(
@@ -39,6 +42,34 @@ def random_mask(
     return hidden.reshape(batch, rows, columns)
 
 
+def hide_at_random(
+    images: torch.Tensor, patch: int, ratio: float, generator: torch.Generator
+) -> torch.Tensor:
+    """Hide the same share of patches in each image or volume.
+
+    Returns
+    -------
+    Tensor of bool
+        True where hidden, shape [batch, rows, columns], for volumes [batch, layers, rows, columns].
+
+    Raises
+    ------
+    UsageError
+        A side does not divide into patches.
+
+    Examples
+    --------
+    >>> hide_at_random(torch.rand(2, 1, 8, 16, 16), 4, 0.75, torch.Generator()).sum((1, 2, 3)).tolist()
+    [24, 24]
+    """
+    batch, _, *sides = images.shape
+    if any(side % patch for side in sides):
+        raise UsageError(f"{in_words(sides)} do not divide into patches of {patch}.")
+    grid = [side // patch for side in sides]
+    hidden = random_mask(batch, math.prod(grid[:-1]), grid[-1], ratio, generator)
+    return hidden.reshape(batch, *grid)
+
+
 def hidden_patch_error(
     prediction: torch.Tensor, images: torch.Tensor, hidden: torch.Tensor, patch: int
 ) -> torch.Tensor:
@@ -47,24 +78,24 @@ def hidden_patch_error(
     Parameters
     ----------
     prediction, images : Tensor
-        Shape [batch, 1, height, width], sides divisible by `patch`.
+        Shape [batch, 1, height, width] or [batch, 1, depth, height, width], sides divisible by `patch`.
     hidden : Tensor of bool
-        Shape [batch, height / patch, width / patch].
+        Shape [batch, height / patch, width / patch], for volumes with depth / patch before them.
     patch : int
         Side of a patch in pixels.
 
     Returns
     -------
     Tensor
-        Scalar; (patch**2 - 1) / patch**2 for a prediction of zeros on patches that are not constant.
+        Scalar; (p - 1) / p for a prediction of zeros on patches that are not constant and have p pixels.
 
     Notes
     -----
     The variance is unbiased and 1e-6 is added to it, as in the authors' code.
     """
-    target = functional.pixel_unshuffle(images, patch)  # [batch, patch * patch, rows, columns]
+    target = take_patches(images, patch)  # [batch, patch * patch, rows, columns]
     target = (target - target.mean(1, keepdim=True)) / (target.var(1, keepdim=True) + 1e-6).sqrt()
-    error = (functional.pixel_unshuffle(prediction, patch) - target).square().mean(1)
+    error = (take_patches(prediction, patch) - target).square().mean(1)
     return error[hidden].mean()
 
 
@@ -97,16 +128,13 @@ class MaskedAutoencoder(nn.Module):
         super().__init__()
         self.config = config or MaskedAutoencoderConfig()
         self.encoder = encoder
-        self.decoder = nn.ConvTranspose2d(encoder.width, 1, encoder.stride, encoder.stride)
+        upsample = layer("ConvTranspose", dimensions_of(encoder))
+        self.decoder = upsample(encoder.width, 1, encoder.stride, encoder.stride)
 
     def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
-        """Return the loss of a batch [batch, 1, height, width] with sides divisible by `patch`."""
-        patch = self.config.patch
-        images = view(images)
-        batch, _, height, width = images.shape
-        if height % patch or width % patch:
-            raise UsageError(f"images of {height} x {width} pixels do not divide into patches of {patch}.")
-        hidden = random_mask(batch, height // patch, width // patch, self.config.ratio, generator)
-        keep = ~hidden.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, None]
-        prediction = self.decoder(self.encoder.features(images * keep))[..., :height, :width]
+        """Return the loss of a batch [batch, 1, *sides] with sides divisible by `patch`."""
+        patch, images = self.config.patch, view(images)
+        hidden = hide_at_random(images, patch, self.config.ratio, generator)
+        prediction = self.decoder(self.encoder.features(images * ~in_pixels(hidden, patch)))
+        prediction = cut(prediction, images.shape[2:])
         return hidden_patch_error(prediction.float(), images.float(), hidden, patch)

@@ -21,8 +21,39 @@ from medssl.errors import UsageError
 from medssl.ssl._heads import mlp
 from medssl.ssl._momentum import follow, teacher_of
 from medssl.ssl._precision import single_precision
+from medssl.ssl._views import two_views
 
-__all__ = ["MoCo", "queue_cross_entropy"]
+__all__ = ["MoCo", "queue_cross_entropy", "queue_similarity", "replace_oldest"]
+
+
+def queue_similarity(
+    queries: torch.Tensor, keys: torch.Tensor, queue: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """Cosines of each query with its own key and with the queue, divided by the temperature.
+
+    Parameters
+    ----------
+    queries, keys : Tensor
+        Shape [batch, dimensions]; row i of each is the same image. Keys get no gradient.
+    queue : Tensor
+        Unit vectors, shape [length, dimensions].
+    temperature : float
+        Divides the cosines.
+
+    Returns
+    -------
+    Tensor
+        Shape [batch, 1 + length]; the own key comes first.
+
+    Examples
+    --------
+    >>> queue_similarity(torch.ones(1, 1), 2 * torch.ones(1, 1), -torch.ones(2, 1), 0.5).tolist()
+    [[2.0, -2.0, -2.0]]
+    """
+    with single_precision(queries, keys.detach(), queue) as (queries, keys, queue):
+        queries, keys = functional.normalize(queries), functional.normalize(keys)
+        own = (queries * keys).sum(1, keepdim=True)
+        return torch.cat([own, queries @ queue.T], 1) / temperature
 
 
 def queue_cross_entropy(
@@ -49,11 +80,34 @@ def queue_cross_entropy(
     >>> round(queue_cross_entropy(torch.ones(2, 1), torch.ones(2, 1), torch.ones(7, 1), 0.2).item(), 4)
     2.0794
     """
-    with single_precision(queries, keys.detach(), queue) as (queries, keys, queue):
-        queries, keys = functional.normalize(queries), functional.normalize(keys)
-        own = (queries * keys).sum(1, keepdim=True)
-        similarity = torch.cat([own, queries @ queue.T], 1) / temperature  # [batch, 1 + length]
-        return functional.cross_entropy(similarity, similarity.new_zeros(len(queries), dtype=torch.long))
+    similarity = queue_similarity(queries, keys, queue, temperature)
+    return functional.cross_entropy(similarity, similarity.new_zeros(len(queries), dtype=torch.long))
+
+
+@torch.no_grad()
+def replace_oldest(queue: torch.Tensor, oldest: torch.Tensor, keys: torch.Tensor) -> None:
+    """Put keys in the places of the oldest of a queue, in place.
+
+    Parameters
+    ----------
+    queue : Tensor
+        Shape [length, dimensions].
+    oldest : Tensor of int
+        Scalar, the place of the oldest; it moves on.
+    keys : Tensor
+        Shape [batch, dimensions]; of more keys than places the last ones stay.
+
+    Examples
+    --------
+    >>> queue, oldest = torch.zeros(3, 1), torch.tensor(2)
+    >>> replace_oldest(queue, oldest, torch.tensor([[4.0], [5.0]]))
+    >>> queue.flatten().tolist(), oldest.item()
+    ([5.0, 0.0, 4.0], 1)
+    """
+    keys = keys[-len(queue) :]
+    places = torch.arange(len(keys), device=keys.device) + oldest
+    queue[places % len(queue)] = keys
+    oldest.add_(len(keys)).remainder_(len(queue))
 
 
 @dataclass(frozen=True)
@@ -99,18 +153,17 @@ class MoCo(nn.Module):
         """Return the part that the teacher follows."""
         return nn.Sequential(self.encoder, self.projector)
 
-    def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
+    def loss(
+        self, images: torch.Tensor, view, generator: torch.Generator, partner: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return the loss of a batch [batch, 1, height, width]: one view asks, the other is the key."""
-        queries = self.projector(self.encoder(view(images)))
+        first, second = two_views(images, view, partner)
+        queries = self.projector(self.encoder(first))
         with torch.no_grad():
-            self.keys = functional.normalize(self.teacher(view(images)).float())  # until after_step
+            self.keys = functional.normalize(self.teacher(second).float())  # until after_step
         return queue_cross_entropy(queries, self.keys, self.queue, self.config.temperature)
 
-    @torch.no_grad()
     def after_step(self, step: int, steps: int) -> None:
         """Replace the oldest keys of the queue by those of this step, and let the teacher follow."""
-        keys = self.keys[-self.config.queue :]
-        places = torch.arange(len(keys), device=keys.device) + self.oldest
-        self.queue[places % self.config.queue] = keys
-        self.oldest.add_(len(keys)).remainder_(self.config.queue)
+        replace_oldest(self.queue, self.oldest, self.keys)
         follow(self.teacher, self.student(), self.config.momentum)

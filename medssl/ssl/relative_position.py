@@ -8,8 +8,12 @@ The shifts are 7 / 96 of a patch and patches are standardised one by one, as in 
 As in that code, the first patch may lie wherever there is room for the neighbour that is asked for.
 Patches are a third of the image's side, more than in the paper, because its patches of a small image would
 show next to nothing; so a patch's own place already tells a part of the answer.
+
+In a volume patches are cubes, and a cube has 26 neighbours.
 """
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,13 +21,24 @@ from torch import nn
 from torch.nn import functional
 
 from medssl.errors import UsageError
+from medssl.ssl._dimensions import dimensions_of, in_words
 from medssl.ssl._heads import mlp
 from medssl.ssl._windows import crop, random_integers, standardise_tiles
 
-__all__ = ["NEIGHBOURS", "Layout", "RelativePosition", "layout_of", "random_neighbours"]
+__all__ = ["Layout", "RelativePosition", "layout_of", "neighbours_of", "random_neighbours"]
 
-# Rows and columns from the centre to its neighbours, in reading order: the label is the place in this list.
-NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+
+def neighbours_of(dimensions: int) -> list[tuple[int, ...]]:
+    """Return the steps from the centre to its neighbours, in reading order: the label is the place here.
+
+    Examples
+    --------
+    >>> neighbours_of(2)
+    [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
+    >>> len(neighbours_of(3))
+    26
+    """
+    return [step for step in itertools.product((-1, 0, 1), repeat=dimensions) if any(step)]
 
 
 @dataclass(frozen=True)
@@ -35,8 +50,8 @@ class Layout:
     jitter: int
 
 
-def layout_of(height: int, width: int, share: float) -> Layout:
-    """Return the patches of an image: a side of `share` of the shorter side, rounded down.
+def layout_of(sides: Sequence[int], share: float) -> Layout:
+    """Return the patches of an image: a side of `share` of its shortest side, rounded down.
 
     Raises
     ------
@@ -45,52 +60,53 @@ def layout_of(height: int, width: int, share: float) -> Layout:
 
     Examples
     --------
-    >>> layout_of(64, 64, 0.33)
+    >>> layout_of((64, 64), 0.33)
     Layout(patch=21, gap=11, jitter=2)
     """
-    side = min(height, width)
+    side = min(sides)
     patch = int(share * side)
     layout = Layout(patch, (patch + 1) // 2, max(1, round(patch * 7 / 96)))
     if patch < 3 or 2 * layout.patch + layout.gap + 2 * layout.jitter > side:
         raise UsageError(
-            f"images of {height} x {width} pixels do not hold two patches of {patch} pixels, {layout.gap} "
-            "apart: a patch needs at least 3 pixels, and the pair room to be shifted."
+            f"{in_words(sides)} do not hold two patches of {patch} a side, {layout.gap} apart: "
+            "a patch needs at least 3, and the pair room to be shifted."
         )
     return layout
 
 
 def random_neighbours(
-    batch: int, height: int, width: int, layout: Layout, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Draw a centre and one of its eight neighbours for each image.
+    batch: int, sides: Sequence[int], layout: Layout, generator: torch.Generator
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Draw a centre and one of its eight neighbours for each image, or of its 26 for each volume.
 
     The label is uniform, the centre is uniform over the places that leave room for that neighbour, and
     each of the two patches is shifted by up to `layout.jitter` pixels.
 
     Returns
     -------
-    top, left : Tensor of int
-        Upper left corners, shape [batch, 2]: centre, neighbour.
+    corners : list of Tensor of int
+        First place along each axis (top and left), each of shape [batch, 2]: centre, neighbour.
     labels : Tensor of int
-        Place in `NEIGHBOURS`, shape [batch].
+        Place in `neighbours_of`, shape [batch].
 
     Examples
     --------
-    >>> top, left, labels = random_neighbours(4, 28, 28, layout_of(28, 28, 0.33), torch.Generator())
+    >>> (top, left), labels = random_neighbours(4, (28, 28), Layout(9, 5, 1), torch.Generator())
     >>> top.shape, labels.shape
     (torch.Size([4, 2]), torch.Size([4]))
     """
-    labels = random_integers(0, len(NEIGHBOURS) - 1, (batch,), generator)
-    steps = torch.tensor(NEIGHBOURS, device=labels.device)[labels]  # [batch, 2]
+    neighbours = neighbours_of(len(sides))
+    labels = random_integers(0, len(neighbours) - 1, (batch,), generator)
+    steps = torch.tensor(neighbours, device=labels.device)[labels]  # [batch, axes]
     reach, jitter = layout.patch + layout.gap, layout.jitter
     corners = []
-    for side, step in ((height, steps[:, :1]), (width, steps[:, 1:])):
+    for side, step in zip(sides, steps.split(1, 1), strict=True):
         first = jitter + reach * (step < 0)
         last = side - layout.patch - jitter - reach * (step > 0)
         centre = random_integers(first, last, (batch, 1), generator)
         shift = random_integers(-jitter, jitter, (batch, 2), generator)
         corners.append(torch.cat([centre, centre + reach * step], 1) + shift)
-    return *corners, labels
+    return corners, labels
 
 
 @dataclass(frozen=True)
@@ -122,14 +138,16 @@ class RelativePosition(nn.Module):
         super().__init__()
         self.config = config or RelativePositionConfig()
         self.encoder = encoder
-        self.head = mlp(2 * encoder.width, self.config.hidden, len(NEIGHBOURS))
+        neighbours = len(neighbours_of(dimensions_of(encoder)))
+        self.head = mlp(2 * encoder.width, self.config.hidden, neighbours)
 
     def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
-        """Return the cross-entropy of a batch [batch, 1, height, width], one pair an image."""
+        """Return the cross-entropy of a batch [batch, 1, *sides], one pair an image."""
         images = view(images)
-        batch, _, height, width = images.shape
-        layout = layout_of(height, width, self.config.patch)
-        top, left, labels = random_neighbours(batch, height, width, layout, generator)
-        patches = standardise_tiles(crop(images, top, left, layout.patch))  # [batch, 2, patch, patch]
+        batch, _, *sides = images.shape
+        layout = layout_of(sides, self.config.patch)
+        corners, labels = random_neighbours(batch, sides, layout, generator)
+        patches = crop(images, corners, layout.patch)  # [batch, 2, patch, patch]
+        patches = standardise_tiles(patches, len(sides))
         vectors = self.encoder(patches.flatten(0, 1)[:, None]).reshape(batch, -1)  # [batch, 2 width]
         return functional.cross_entropy(self.head(vectors).float(), labels)

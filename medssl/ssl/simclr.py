@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from medssl.errors import UsageError
+from medssl.ssl._precision import single_precision
+from medssl.ssl._views import two_views
 
 __all__ = ["SimCLR", "normalised_temperature_cross_entropy"]
 
@@ -38,11 +40,12 @@ def normalised_temperature_cross_entropy(
     1.9459
     """
     batch = len(first)
-    z = functional.normalize(torch.cat([first, second]).float(), dim=1)  # [2 batch, dimensions]
-    similarity = z @ z.T / temperature
-    similarity = similarity.masked_fill(torch.eye(2 * batch, dtype=torch.bool, device=z.device), -torch.inf)
-    partner = torch.arange(2 * batch, device=z.device).roll(batch)
-    return functional.cross_entropy(similarity, partner)
+    with single_precision(torch.cat([first, second])) as (z,):
+        z = functional.normalize(z, dim=1)  # [2 batch, dimensions]
+        itself = torch.eye(2 * batch, dtype=torch.bool, device=z.device)
+        similarity = (z @ z.T / temperature).masked_fill(itself, -torch.inf)
+        partner = torch.arange(2 * batch, device=z.device).roll(batch)
+        return functional.cross_entropy(similarity, partner)
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,10 @@ class SimCLR(nn.Module):
             nn.Linear(encoder.width, self.config.projection),
         )
 
-    def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
+    def loss(
+        self, images: torch.Tensor, view, generator: torch.Generator, partner: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return the loss of a batch [batch, 1, height, width]; both views pass the encoder together."""
-        views = torch.cat([view(images), view(images)])  # [2 batch, 1, height, width]
+        views = torch.cat(two_views(images, view, partner))  # [2 batch, 1, height, width]
         first, second = self.projector(self.encoder(views)).chunk(2)
         return normalised_temperature_cross_entropy(first, second, self.config.temperature)

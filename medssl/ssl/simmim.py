@@ -7,6 +7,8 @@ The paper replaces embedded patches of a transformer by the token.
 A convolution has none, so here the token is a patch of pixels that is learnt and stands in the image itself;
 with `token="mean"` it is the mean of the pool (zero after standardisation) and stays so.
 That is the convolutional form of the idea, and results for it are not results for the transformer.
+
+Volumes have cubes for patches, and the token is one; everything else is the same.
 """
 
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ import torch
 from torch import nn
 
 from medssl.errors import UsageError
-from medssl.ssl.masked_autoencoder import random_mask
+from medssl.ssl._dimensions import PutPatches, cut, dimensions_of, in_pixels, layer
+from medssl.ssl.masked_autoencoder import hide_at_random
 
 __all__ = ["SimMIM", "hidden_absolute_error", "hide_patches"]
 
@@ -27,16 +30,16 @@ def hide_patches(images: torch.Tensor, hidden: torch.Tensor, token: torch.Tensor
     Parameters
     ----------
     images : Tensor
-        Shape [batch, 1, height, width], sides divisible by the token's.
+        Shape [batch, 1, height, width] or [batch, 1, depth, height, width], sides divisible by the token's.
     hidden : Tensor of bool
-        Shape [batch, height / patch, width / patch].
+        Shape [batch, height / patch, width / patch], for volumes with depth / patch before them.
     token : Tensor
-        The pixels of a hidden patch, shape [patch, patch].
+        The pixels of a hidden patch, shape [patch, patch] or [patch, patch, patch].
 
     Returns
     -------
     Tensor
-        Shape [batch, 1, height, width].
+        Shape of `images`.
 
     Examples
     --------
@@ -45,7 +48,7 @@ def hide_patches(images: torch.Tensor, hidden: torch.Tensor, token: torch.Tensor
     [[[[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]]]
     """
     tokens = token.tile(hidden.shape[1:])  # [height, width]
-    return torch.where(_in_pixels(hidden, len(token)), tokens, images)
+    return torch.where(in_pixels(hidden, len(token)), tokens, images)
 
 
 def hidden_absolute_error(
@@ -56,9 +59,10 @@ def hidden_absolute_error(
     Parameters
     ----------
     prediction, images : Tensor
-        Shape [batch, 1, height, width].
+        Shape [batch, 1, height, width] or [batch, 1, depth, height, width].
     hidden : Tensor of bool
-        Shape [batch, rows, columns], where rows divides the height and columns the width.
+        Shape [batch, rows, columns], where rows divides the height and columns the width, or with layers
+        before them, which divide the depth.
 
     Returns
     -------
@@ -71,12 +75,8 @@ def hidden_absolute_error(
     >>> hidden_absolute_error(torch.zeros(1, 1, 2, 4), torch.full((1, 1, 2, 4), -3.0), hidden).item()
     3.0
     """
-    pixels = _in_pixels(hidden, images.shape[-1] // hidden.shape[-1])
+    pixels = in_pixels(hidden, images.shape[-1] // hidden.shape[-1])
     return ((prediction - images).abs() * pixels).sum() / pixels.sum()
-
-
-def _in_pixels(hidden, patch):  # [batch, 1, height, width]
-    return hidden.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, None]
 
 
 @dataclass(frozen=True)
@@ -111,23 +111,21 @@ class SimMIM(nn.Module):
         super().__init__()
         self.config = config or SimMIMConfig()
         self.encoder = encoder
-        token = torch.zeros(self.config.patch, self.config.patch)
+        dimensions, stride = dimensions_of(encoder), encoder.stride
+        token = torch.zeros(dimensions * (self.config.patch,))
         if self.config.token == "learned":
             self.token = nn.Parameter(token)
         else:
             self.register_buffer("token", token)
+        shuffle = nn.PixelShuffle if dimensions == 2 else PutPatches
         self.head = nn.Sequential(
-            nn.Conv2d(encoder.width, encoder.stride**2, 1), nn.PixelShuffle(encoder.stride)
+            layer("Conv", dimensions)(encoder.width, stride**dimensions, 1), shuffle(stride)
         )
 
     def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
-        """Return the loss of a batch [batch, 1, height, width] with sides divisible by `patch`."""
-        patch = self.config.patch
+        """Return the loss of a batch [batch, 1, *sides] with sides divisible by `patch`."""
         images = view(images)
-        batch, _, height, width = images.shape
-        if height % patch or width % patch:
-            raise UsageError(f"images of {height} x {width} pixels do not divide into patches of {patch}.")
-        hidden = random_mask(batch, height // patch, width // patch, self.config.ratio, generator)
+        hidden = hide_at_random(images, self.config.patch, self.config.ratio, generator)
         features = self.encoder.features(hide_patches(images, hidden, self.token))
-        prediction = self.head(features)[..., :height, :width]
+        prediction = cut(self.head(features), images.shape[2:])
         return hidden_absolute_error(prediction.float(), images.float(), hidden)

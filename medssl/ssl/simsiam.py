@@ -17,6 +17,7 @@ from torch.nn import functional
 from medssl.errors import UsageError
 from medssl.ssl._heads import mlp
 from medssl.ssl._precision import single_precision
+from medssl.ssl._views import two_views
 
 __all__ = ["SimSiam", "negative_cosine"]
 
@@ -78,9 +79,11 @@ class SimSiam(nn.Module):
         )
         self.predictor = mlp(projection, self.config.bottleneck, projection)
 
-    def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
+    def loss(
+        self, images: torch.Tensor, view, generator: torch.Generator, partner: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return the loss of a batch [batch, 1, height, width]; both views pass the encoder together."""
-        views = torch.cat([view(images), view(images)])  # [2 batch, 1, height, width]
+        views = torch.cat(two_views(images, view, partner))  # [2 batch, 1, height, width]
         projections = self.projector(self.encoder(views))
         first_target, second_target = projections.chunk(2)
         first, second = self.predictor(projections).chunk(2)

@@ -21,6 +21,7 @@ from torch.nn import functional
 from medssl.errors import UsageError
 from medssl.ssl._heads import mlp
 from medssl.ssl._precision import single_precision
+from medssl.ssl._views import two_views
 
 __all__ = ["SwAV", "sinkhorn_codes", "swapped_prediction"]
 
@@ -125,9 +126,11 @@ class SwAV(nn.Module):
         self.prototypes = nn.Parameter(functional.normalize(random))  # [prototypes, dimensions]
         self.register_buffer("frozen", torch.tensor(self.config.frozen > 0))
 
-    def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
+    def loss(
+        self, images: torch.Tensor, view, generator: torch.Generator, partner: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return the loss of a batch [batch, 1, height, width]; both views pass the encoder together."""
-        views = torch.cat([view(images), view(images)])  # [2 batch, 1, height, width]
+        views = torch.cat(two_views(images, view, partner))  # [2 batch, 1, height, width]
         prototypes = self.prototypes.detach() if self.frozen else self.prototypes
         with single_precision(self.projector(self.encoder(views)), prototypes) as (projections, prototypes):
             first, second = (functional.normalize(projections) @ prototypes.T).chunk(2)

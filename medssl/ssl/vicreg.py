@@ -16,6 +16,7 @@ from torch.nn import functional
 from medssl.errors import UsageError
 from medssl.ssl._heads import mlp
 from medssl.ssl._precision import single_precision
+from medssl.ssl._views import two_views
 
 __all__ = ["VICReg", "covariance_term", "variance_invariance_covariance", "variance_term"]
 
@@ -129,9 +130,11 @@ class VICReg(nn.Module):
         self.encoder = encoder
         self.projector = mlp(encoder.width, *[self.config.projection] * 3, bias=False)
 
-    def loss(self, images: torch.Tensor, view, generator: torch.Generator) -> torch.Tensor:
+    def loss(
+        self, images: torch.Tensor, view, generator: torch.Generator, partner: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return the loss of a batch [batch, 1, height, width]; both views pass the encoder together."""
-        views = torch.cat([view(images), view(images)])  # [2 batch, 1, height, width]
+        views = torch.cat(two_views(images, view, partner))  # [2 batch, 1, height, width]
         first, second = self.projector(self.encoder(views)).chunk(2)
         weights = (self.config.invariance, self.config.variance, self.config.covariance)
         return variance_invariance_covariance(first, second, *weights)

@@ -3,17 +3,24 @@
 Dufumier et al. (2021), "Contrastive learning with continuous proxy meta-data for 3D MRI classification":
 InfoNCE in which every image is a positive with a weight from a Gaussian kernel on a covariate.
 
-This is the loss alone, for a loop of one's own: the pretraining loop hands images to a method and no
-covariates, so that there is no method of this name.
+The method needs a number for each image beside the image; `needs` says so to the pretraining loop.
+The bandwidth is in the units of that number, and no value suits all of them: the default of 5 is what the
+authors' code has for age in years.
+Both views are of one image, because the number of another one, such as a partner, would be unknown.
 """
 
+from dataclasses import dataclass
+
 import torch
+from torch import nn
 from torch.nn import functional
 
 from medssl.errors import UsageError
+from medssl.ssl._heads import mlp
 from medssl.ssl._precision import single_precision
+from medssl.ssl._views import two_views
 
-__all__ = ["y_aware_cross_entropy"]
+__all__ = ["YAware", "y_aware_cross_entropy"]
 
 
 def y_aware_cross_entropy(
@@ -69,3 +76,48 @@ def y_aware_cross_entropy(
         weights = closeness.masked_fill(itself, -torch.inf).softmax(1)  # [2 batch, 2 batch]
         logarithm = similarity.log_softmax(1).masked_fill(itself, 0)
         return -(weights * logarithm).sum(1).mean()
+
+
+@dataclass(frozen=True)
+class YAwareConfig:
+    """Options of y-aware contrast; `bandwidth` is the kernel's deviation in units of the covariate."""
+
+    bandwidth: float = 5.0
+    temperature: float = 0.1
+    projection: int = 128
+
+    def __post_init__(self):
+        if not min(self.bandwidth, self.temperature) > 0 or self.projection < 1:
+            raise UsageError("bandwidth and temperature must be above 0 and projection at least 1.")
+
+
+class YAware(nn.Module):
+    """Encoder and a two-layer projection head, as in SimCLR, for images with a covariate each.
+
+    Examples
+    --------
+    >>> from medssl.encoders import SmallCNN
+    >>> images, ages = torch.rand(8, 1, 28, 28), torch.arange(30.0, 70.0, 5.0)
+    >>> YAware(SmallCNN()).loss(images, lambda x: x, torch.Generator(), covariate=ages).ndim
+    0
+    """
+
+    Config = YAwareConfig
+    needs = ("covariate",)
+
+    def __init__(self, encoder: nn.Module, config: YAwareConfig | None = None):
+        super().__init__()
+        self.config = config or YAwareConfig()
+        self.encoder = encoder
+        self.projector = mlp(encoder.width, encoder.width, self.config.projection)
+
+    def loss(
+        self, images: torch.Tensor, view, generator: torch.Generator, covariate: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the loss of a batch [batch, 1, height, width] with covariates [batch]."""
+        if covariate is None:
+            raise UsageError("y_aware needs a number for each image, such as age: pass covariate.")
+        views = torch.cat(two_views(images, view, None))  # [2 batch, 1, height, width]
+        first, second = self.projector(self.encoder(views)).chunk(2)
+        scales = (self.config.bandwidth, self.config.temperature)
+        return y_aware_cross_entropy(first, second, covariate, *scales)

@@ -2,12 +2,14 @@
 
     medssl pretrain phantom_xray --method simclr --epochs 5 --output encoder.pt
 
-The whole pool stays on the device; views are made there, a batch at a time.
+A pool that fits stays on the device, a larger one streams from its file; views are made on the device, a
+batch at a time.
 Every source of randomness is one generator whose state is in the checkpoint: resume is bit-equal.
+What only watches (guards, probe) draws from generators of its own and changes no weight.
 """
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,18 @@ import torch
 from tqdm import tqdm
 
 from medssl import encoders, ssl
-from medssl.augmentation import augment, policy_for
-from medssl.errors import RunError, UsageError
+from medssl.augmentation import policy_for
+from medssl.errors import UsageError
+from medssl.files import sha256_of
 from medssl.training.calibration import calibrate_normalisation
 from medssl.training.checkpoint import load_checkpoint, save_checkpoint
+from medssl.training.finite import first_not_finite, not_finite, save_batch
+from medssl.training.guards import Guards, check_collapse, measure
+from medssl.training.online_probe import OnlineProbe
+from medssl.training.pool import check_crop, check_pool, hold, in_memory_format, open_pool
+from medssl.training.positives import Partners, check_arguments, to_covariate
+from medssl.training.preparation import Preparation
+from medssl.training.pretrain_config import PretrainConfig, Pretrained
 from medssl.training.tensors import (
     Standardisation,
     autocast,
@@ -27,58 +37,13 @@ from medssl.training.tensors import (
     pick_device,
     require_finite,
     seed_everything,
-    to_tensor,
 )
 
 __all__ = ["PretrainConfig", "Pretrained", "pretrain"]
 
 
-@dataclass(frozen=True)
-class PretrainConfig:
-    """How to pretrain; an unknown field raises.
-
-    Parameters
-    ----------
-    method : str
-        A key of `medssl.ssl.METHODS`.
-    encoder : str
-        A key of `medssl.encoders.ENCODERS`.
-    epochs, batch_size : int
-        Passes over the pool and images a step (the last, short batch of an epoch is dropped).
-    learning_rate, weight_decay : float
-        Peak of the cosine schedule, and AdamW's decay.
-    """
-
-    method: str = "simclr"
-    encoder: str = "small_cnn"
-    epochs: int = 30
-    batch_size: int = 256
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-4
-
-    def __post_init__(self):
-        for name, least in (("epochs", 1), ("batch_size", 2)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
-        if not self.learning_rate > 0:
-            raise UsageError(f"learning_rate must be above 0, got {self.learning_rate}.")
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """A pretrained encoder (on the processor, in evaluation mode) and how it came about.
-
-    `history` has one dictionary an epoch: epoch, loss, feature_deviation, gradient_norm.
-    """
-
-    encoder: torch.nn.Module
-    standardisation: Standardisation
-    history: list[dict]
-    minutes: float
-
-
 def pretrain(
-    images: np.ndarray,
+    images: np.ndarray | str | Path,
     modality: str,
     config: PretrainConfig | None = None,
     *,
@@ -86,13 +51,21 @@ def pretrain(
     device: str | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = False,
+    guards: Guards | None = None,
+    probe: tuple | None = None,
+    partners: Partners | None = None,
+    covariate: np.ndarray | None = None,
+    initial: str | Path | None = None,
+    keep_on_device: bool | None = None,
+    crop: tuple[int, int, int] | None = None,
 ) -> Pretrained:
     """Pretrain on `images` and return the encoder.
 
     Parameters
     ----------
-    images : ndarray of uint8
-        The unlabelled pool, shape [n, height, width].
+    images : ndarray of uint8 or path
+        The unlabelled pool, shape [n, height, width], or [n, depth, height, width] for an encoder of volumes;
+        a memory-mapped array or the path of an .npy file is never read whole into memory when it streams.
     modality : str
         Chooses the augmentation policy.
     config : PretrainConfig, optional
@@ -105,6 +78,21 @@ def pretrain(
         Written after each epoch; a run that finds it continues from it, bit for bit.
     progress : bool
         Show a bar on stderr.
+    guards : Guards, optional
+        When the run stops by itself.
+    probe : tuple, optional
+        Images and labels of the validation split, and if known the group of each image, for a linear probe
+        after each epoch; never test images.
+    partners : Partners, optional
+        Draws the image of the second view, see `medssl.training.positives`; for methods that compare views.
+    covariate : ndarray, optional
+        One number an image, for methods that use it.
+    initial : path, optional
+        Weights to start from in place of random ones, see `medssl.training.initialise`.
+    keep_on_device : bool, optional
+        False streams batches from `images`; the result is the same. None decides by the free memory.
+    crop : tuple of int, optional
+        Depth, height and width in voxels of the random part of each volume that a step sees.
 
     Returns
     -------
@@ -113,11 +101,13 @@ def pretrain(
     Raises
     ------
     UsageError
-        Unknown method, encoder or device; a pool smaller than two images.
+        Unknown method, encoder or device; a pool smaller than two images or of other dimensions than the
+        encoder's; an argument that the method does not take, or lacks.
     RunError
-        The loss is not finite, or the checkpoint cannot be written.
+        The loss is not finite (the batch is kept in a file), features collapsed, or the checkpoint cannot
+        be written.
     DataError
-        The checkpoint is damaged or belongs to another configuration.
+        A file is damaged or belongs to another configuration.
 
     Examples
     --------
@@ -127,11 +117,11 @@ def pretrain(
     1
     """
     config = config or PretrainConfig()
-    if images.ndim != 3 or images.dtype != np.uint8:
-        raise UsageError(f"images must be uint8 [n, height, width], got {images.dtype} {list(images.shape)}.")
-    if len(images) < 2:
-        raise UsageError(f"pretraining needs at least 2 images, got {len(images)}.")
-    run = _Run(images, modality, config, seed, pick_device(device))
+    run = _Run(
+        open_pool(images), modality, config, seed, pick_device(device),
+        guards=guards, probe=None if probe is None else OnlineProbe.of(*probe), partners=partners,
+        covariate=covariate, initial=initial, keep_on_device=keep_on_device, crop=crop,
+    )  # fmt: skip
     run.resume(checkpoint)
     bar = tqdm(
         range(run.epoch, config.epochs), initial=run.epoch, total=config.epochs,
@@ -144,46 +134,71 @@ def pretrain(
 
 
 class _Run:
-    """State of one pretraining run: everything here is in the checkpoint."""
+    """State of one pretraining run: everything that changes is in the checkpoint."""
 
-    def __init__(self, images, modality, config, seed, device):
-        self.config, self.device, self.seed = config, device, seed
+    def __init__(
+        self, images, modality, config, seed, device, *, guards=None, probe=None, partners=None,
+        covariate=None, initial=None, keep_on_device=None, crop=None,
+    ):  # fmt: skip
+        self.config, self.device, self.seed, self.modality = config, device, seed, modality
+        self.guards, self.probe, self.checkpoint = guards or Guards(), probe, None
         self.generator = seed_everything(seed, device)
-        encoder = encoders.build(config.encoder)
-        self.method = ssl.build(config.method, encoder).to(device, memory_format=torch.channels_last)
+        encoder = _encoder(config.encoder, images, crop, initial)
+        method = ssl.build(config.method, encoder)
+        check_arguments(config.method, method, partners, covariate, len(images))
+        self.method = in_memory_format(method, images.ndim - 1, device)
         self.optimizer = torch.optim.AdamW(
             self.method.parameters(), config.learning_rate, weight_decay=config.weight_decay, foreach=True
         )
-        self.modality, self.policy = modality, policy_for(modality, "pretrain")
         self.standardise = Standardisation.of(images)
-        self.images = to_tensor(images, device)  # [n, 1, height, width]
-        self.fingerprint = fingerprint(images)
+        self.preparation = Preparation(self.standardise, policy_for(modality, "pretrain"), crop)
+        self.images = hold(images, device, keep_on_device)  # [n, 1, height, width] or [n, 1, depth, ...]
+        self.partners = None if partners is None else partners.to(device)
+        self.covariate = None if covariate is None else to_covariate(covariate, len(images)).to(device)
+        self.facts = {"images": fingerprint(images)} | _extras(partners, self.covariate, initial, crop)
         self.batch = min(config.batch_size, len(images))
+        self.look_every = 1 if device.type == "cpu" else self.guards.check_every  # a GPU waits at each look
         self.epoch, self.history, self.minutes = 0, [], 0.0
 
     def view(self, images):
-        return self.standardise(augment(images, self.policy, self.generator))
+        return self.preparation.view(images, self.generator)
 
     def one_epoch(self) -> float:
         """Run one epoch and return its mean loss."""
         start, losses, norms = time.perf_counter(), [], []
         self.method.train()
         order = torch.randperm(len(self.images), generator=self.generator, device=self.device)
-        steps = len(order) // self.batch
+        partners = None if self.partners is None else self.partners.draw(order, self.generator)
+        order = order.to(self.images.device)  # of a streamed pool: once an epoch, not each step
+        partners = None if partners is None else partners.to(self.images.device)
+        steps, looked = len(order) // self.batch, 0
         for step in range(steps):
-            batch = self.images[order[step * self.batch : (step + 1) * self.batch]]
-            loss, norm = self._step(batch, self.epoch * steps + step, self.config.epochs * steps)
+            rows = slice(step * self.batch, (step + 1) * self.batch)
+            batch, beside = self._batch(order[rows]), self._beside(order, partners, rows)
+            loss, norm = self._step(batch, self.epoch * steps + step, self.config.epochs * steps, **beside)
             losses.append(loss)
             norms.append(norm)
-        self._log(torch.stack(losses).mean().item(), torch.stack(norms).mean().item())
+            if step + 1 in (looked + self.look_every, steps):
+                self._require_finite(losses, looked, order)
+                looked = step + 1
+        norms = torch.stack(norms)
+        self._log(torch.stack(losses).mean().item(), norms.mean().item(), norms.max().item())
         self.minutes += (time.perf_counter() - start) / 60
         return self.history[-1]["loss"]
 
-    def _step(self, batch, step, steps):
+    def _batch(self, rows):
+        return self.preparation.cropped(self.images[rows], self.generator)
+
+    def _beside(self, order, partners, rows):
+        """Return what the loss takes beside images, view and generator, as far as it was given."""
+        found = {} if self.covariate is None else {"covariate": self.covariate[order[rows]]}
+        return found if partners is None else found | {"partner": self._batch(partners[rows])}
+
+    def _step(self, batch, step, steps, **beside):
         for group in self.optimizer.param_groups:
             group["lr"] = cosine_with_warmup(step, steps, self.config.learning_rate)
         with autocast(self.device):
-            loss = self.method.loss(batch, self.view, self.generator)
+            loss = self.method.loss(batch, self.view, self.generator, **beside)
         self.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), 5.0)
@@ -192,31 +207,36 @@ class _Run:
             self.method.after_step(step, steps)
         return loss.detach(), norm
 
-    def _log(self, loss, norm):
-        self.epoch += 1
-        deviation = self._deviation()
-        if not np.isfinite([loss, deviation]).all():
-            what = "feature deviation" if np.isfinite(loss) else "loss"
-            raise RunError(
-                f"{self.config.method}: the {what} is not finite in epoch {self.epoch}. "
-                f"Lower learning_rate (now {self.config.learning_rate}) or look for damaged images."
-            )
-        self.history.append(
-            {"epoch": self.epoch, "loss": loss, "feature_deviation": deviation, "gradient_norm": norm}
-        )
+    def _require_finite(self, losses, start, order):
+        step = first_not_finite(losses, start)
+        if step is not None:
+            rows, epoch = order[step * self.batch : (step + 1) * self.batch], self.epoch + 1
+            facts = {"step": step, "epoch": epoch, "loss": losses[step].item()}
+            kept = save_batch(self.checkpoint, self.images[rows], rows, **facts)
+            raise not_finite("loss", epoch, self.config, kept)
 
-    @torch.no_grad()
-    def _deviation(self) -> float:
-        """Mean deviation of normalised features over images: near 0 means collapse."""
-        self.method.eval()
-        features = self.method.encoder(self.standardise(self.images[: self.batch]))  # [batch, width]
-        features = torch.nn.functional.normalize(features.float(), dim=1)
-        return (features.std(0) * features.shape[1] ** 0.5).mean().item()
+    def _log(self, loss, norm, largest):
+        self.epoch += 1
+        found = measure(self.method, self.images[: self.batch], self.preparation)
+        if not np.isfinite([loss, found["feature_deviation"]]).all():
+            what = "feature deviation" if np.isfinite(loss) else "loss"
+            raise not_finite(what, self.epoch, self.config)
+        if self.probe is not None:
+            at_once = self._images_at_once()
+            found["probe_auc"] = self.probe.score(
+                self.method.encoder, self.preparation.plain, self.device, at_once
+            )
+        norms = {"gradient_norm": norm, "gradient_norm_max": largest}
+        self.history.append({"epoch": self.epoch, "loss": loss} | norms | found)
+        check_collapse(self.history, self.guards, self.config)
+
+    def _images_at_once(self):
+        """Return how many images pass the encoder without gradients: volumes fill the memory sooner."""
+        return 256 if self.images[:1].ndim == 4 else self.batch
 
     def _identity(self):
-        facts = {"seed": self.seed, "images": self.fingerprint, "device": self.device.type}
-        facts |= {"modality": self.modality, "options": asdict(self.method.config)}
-        return {**asdict(self.config), **facts}
+        facts = {"seed": self.seed, "device": self.device.type, "modality": self.modality}
+        return {**asdict(self.config), **facts, "options": asdict(self.method.config), **self.facts}
 
     def save(self, path):
         if path is None:
@@ -229,6 +249,7 @@ class _Run:
         save_checkpoint(path, state)
 
     def resume(self, path):
+        self.checkpoint = path
         if path is None or not Path(path).exists():
             return
         state = load_checkpoint(path)
@@ -244,5 +265,28 @@ class _Run:
 
     def result(self) -> Pretrained:
         require_finite(self.method, self.config.method)
-        calibrate_normalisation(self.method.encoder, self.images, self.standardise)
+        plain = self.preparation.plain
+        calibrate_normalisation(self.method.encoder, self.images, plain, self._images_at_once())
         return Pretrained(self.method.encoder.cpu().eval(), self.standardise, self.history, self.minutes)
+
+
+def _encoder(name, images, crop, initial):
+    encoder = encoders.build(name)
+    check_pool(images, getattr(encoder, "dimensions", 2), name)
+    check_crop(crop, images)
+    if initial is not None:
+        from medssl.training.initialise import initialise
+
+        initialise(encoder, initial)
+    return encoder
+
+
+def _extras(partners, covariate, initial, crop):
+    """Return what identifies a run beside configuration and pool, as far as it was given."""
+    found = {
+        "partners": None if partners is None else partners.fingerprint(),
+        "covariate": None if covariate is None else fingerprint(covariate.cpu().numpy()),
+        "initial": None if initial is None else sha256_of(initial),
+        "crop": None if crop is None else list(crop),
+    }
+    return {key: value for key, value in found.items() if value is not None}

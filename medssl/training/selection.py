@@ -62,12 +62,15 @@ def choose_learning_rate(
     -------
     learning_rate : float
     losses : dict of str to float
-        Held-out log loss of each rate; empty below `least_labels`.
+        Held-out log loss of each rate; empty below `least_labels`, and for nearest neighbours, which have
+        no rate to choose: theirs stays that of `config`.
 
     Notes
     -----
     Log loss rather than AUC: with a dozen held-out images AUC has few values and many ties.
     """
+    if config.adaptation == "nearest_neighbours":
+        return config.learning_rate, {}
     full = selection.validation == "full_validation"
     if len(labels) < selection.least_labels and not full:
         return selection.fixed_learning_rate, {}

@@ -1,10 +1,47 @@
 """Nested, stratified label subsets: what a practitioner with n labels would have."""
 
+from numbers import Integral, Real
+
 import numpy as np
 
 from medssl.errors import UsageError
 
-__all__ = ["nested_subset", "split_budget"]
+__all__ = ["label_count", "nested_subset", "split_budget"]
+
+
+def label_count(total: int, n_or_fraction: int | float) -> int:
+    """Return the number of labels that a number or a fraction of all labels stands for.
+
+    Parameters
+    ----------
+    total : int
+        Labels that there are.
+    n_or_fraction : int or float
+        An integer is a number of labels, from 1 to `total`; a float is a fraction, above 0 and up to 1, of
+        which at least one label remains. So 1 is one label, and 1.0 is all of them.
+
+    Raises
+    ------
+    UsageError
+        It is outside these bounds or no number.
+
+    Examples
+    --------
+    >>> label_count(4708, 0.1), label_count(4708, 50), label_count(4708, 1.0), label_count(40, 0.001)
+    (471, 50, 4708, 1)
+    """
+    if isinstance(n_or_fraction, bool) or not isinstance(n_or_fraction, Real):
+        raise UsageError(f"labels must be a number or a fraction, got {n_or_fraction!r}.")
+    if isinstance(n_or_fraction, Integral):
+        if not 1 <= n_or_fraction <= total:
+            raise UsageError(f"the number of labels must lie in 1..{total}, got {n_or_fraction}.")
+        return int(n_or_fraction)
+    if not 0 < n_or_fraction <= 1:
+        raise UsageError(
+            f"a fraction of the labels must lie above 0 and up to 1, got {n_or_fraction}; "
+            "a number of labels is an integer."
+        )
+    return max(round(float(n_or_fraction) * total), 1)
 
 
 def nested_subset(labels: np.ndarray, n: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:

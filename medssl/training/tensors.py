@@ -3,6 +3,7 @@
 import contextlib
 import math
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = [
     "cosine_with_warmup",
     "fingerprint",
     "pick_device",
+    "pieces",
     "require_finite",
     "seed_everything",
     "to_tensor",
@@ -39,9 +41,24 @@ class Standardisation:
 
     @classmethod
     def of(cls, images: np.ndarray) -> "Standardisation":
-        """Measure uint8 images of any shape."""
+        """Measure uint8 images of any shape.
+
+        A memory-mapped file is counted in pieces, exactly; an array in memory is measured as a whole in
+        single precision, which may differ from it in the last of the six decimals.
+        """
+        if isinstance(images, np.memmap):
+            return cls._counted(images)
         values = images.astype(np.float32) / 255
         return cls(round(float(values.mean()), 6), round(max(float(values.std()), 1e-3), 6))
+
+    @classmethod
+    def _counted(cls, images):
+        parts = pieces(images, 2**20)  # small, because bincount makes eight bytes of each
+        counts = sum(np.bincount(part.ravel(), minlength=256) for part in parts)
+        levels, shares = np.arange(256) / 255, counts / counts.sum()
+        mean = shares @ levels
+        deviation = math.sqrt(shares @ (levels - mean) ** 2)
+        return cls(round(float(mean), 6), round(max(deviation, 1e-3), 6))
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Map values in 0..1 to mean 0 and deviation 1."""
@@ -51,11 +68,14 @@ class Standardisation:
 def to_tensor(images: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
     """Return uint8 images [n, height, width] as float32 [n, 1, height, width] in 0..1 on `device`.
 
+    Volumes [n, depth, height, width] become [n, 1, depth, height, width].
+
     Examples
     --------
     >>> to_tensor(np.full((2, 4, 4), 255, np.uint8)).shape
     torch.Size([2, 1, 4, 4])
     """
+    images = np.require(images, requirements="W")  # torch warns of memory that it may not write
     return torch.from_numpy(images)[:, None].to(device).float().div_(255)
 
 
@@ -95,11 +115,30 @@ def seed_everything(seed: int, device: torch.device) -> torch.Generator:
     return torch.Generator(device=device).manual_seed(seed)
 
 
+def pieces(images: np.ndarray, most_bytes: int = 2**24) -> Iterator[np.ndarray]:
+    """Yield copies in memory of consecutive rows of a memory-mapped array, each of at most `most_bytes`.
+
+    A single row that is larger comes alone.
+
+    Examples
+    --------
+    >>> [len(part) for part in pieces(np.zeros((5, 4, 4), np.uint8), most_bytes=32)]
+    [2, 2, 1]
+    """
+    rows = max(most_bytes // max(images[:1].nbytes, 1), 1)
+    for start in range(0, len(images), rows):
+        yield np.array(images[start : start + rows])
+
+
 def fingerprint(*arrays: np.ndarray) -> int:
-    """Return a checksum of arrays: a checkpoint must not continue on other images."""
+    """Return a checksum of arrays: a checkpoint must not continue on other images.
+
+    Memory-mapped arrays are read in pieces; their checksum is that of the same array in memory.
+    """
     total = 0
     for array in arrays:
-        total = zlib.crc32(np.ascontiguousarray(array), total)
+        for part in pieces(array) if isinstance(array, np.memmap) else (array,):
+            total = zlib.crc32(np.ascontiguousarray(part), total)
     return total
 
 

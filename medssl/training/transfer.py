@@ -1,4 +1,4 @@
-"""Transfer an encoder to labels: fine-tune all of it, or train a linear probe on frozen features.
+"""Transfer an encoder to labels: fine-tune it, in whole or in part, or read its frozen features.
 
     medssl transfer phantom_xray --encoder encoder.pt --labels 100
 
@@ -18,8 +18,11 @@ from tqdm import tqdm
 
 from medssl.augmentation import augment, policy_for
 from medssl.errors import RunError, UsageError
-from medssl.training.checkpoint import load_checkpoint, save_checkpoint
+from medssl.training.checkpoint import save_checkpoint
 from medssl.training.feature_scale import FeatureScale
+from medssl.training.neighbours import nearest_neighbours
+from medssl.training.partial import freeze_early, train_late
+from medssl.training.resuming import next_rows, put_back, saved_state, state_of
 from medssl.training.tensors import (
     Standardisation,
     autocast,
@@ -30,53 +33,9 @@ from medssl.training.tensors import (
     seed_everything,
     to_tensor,
 )
+from medssl.training.transfer_config import ADAPTATIONS, TransferConfig
 
 __all__ = ["ADAPTATIONS", "TransferConfig", "Transferred", "transfer"]
-
-ADAPTATIONS = ("fine_tune", "linear_probe")
-
-
-@dataclass(frozen=True)
-class TransferConfig:
-    """How to transfer; an unknown field raises.
-
-    Parameters
-    ----------
-    adaptation : str
-        "fine_tune" trains encoder and head; "linear_probe" trains the head on frozen features.
-    learning_rate, weight_decay : float
-        Peak of the cosine schedule, and AdamW's decay.
-    batch_size : int
-        Images a step; smaller sets use what there is.
-    epochs, least_steps, most_steps : int
-        The schedule is `epochs` passes, but never fewer or more steps than these.
-    """
-
-    adaptation: str = "fine_tune"
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    batch_size: int = 32
-    epochs: int = 10
-    least_steps: int = 100
-    most_steps: int = 740
-
-    def __post_init__(self):
-        if self.adaptation not in ADAPTATIONS:
-            raise UsageError(
-                f"unknown adaptation {self.adaptation!r}: choose one of {', '.join(ADAPTATIONS)}."
-            )
-
-        if not self.learning_rate > 0:
-            raise UsageError(f"learning_rate must be above 0, got {self.learning_rate}.")
-        if min(self.batch_size, self.epochs, self.least_steps) < 1 or self.most_steps < self.least_steps:
-            raise UsageError(
-                "batch_size, epochs and least_steps must be at least 1, and most_steps at least least_steps."
-            )
-
-    def steps(self, n: int) -> int:
-        """Return the number of optimiser steps for n labelled images."""
-        passes = self.epochs * -(-n // self.batch_size)
-        return min(max(passes, self.least_steps), self.most_steps)
 
 
 @dataclass(frozen=True)
@@ -131,7 +90,7 @@ def transfer(
     encoder : torch.nn.Module
         Pretrained or randomly initialised.
     modality : str
-        Chooses the mild augmentation of fine-tuning; the probe sees plain images.
+        Chooses the mild augmentation of fine-tuning; frozen features are those of plain images.
     standardisation : Standardisation
         The one of the pretraining pool, for both arms.
     config : TransferConfig, optional
@@ -165,6 +124,8 @@ def transfer(
     """
     config = config or TransferConfig()
     _check(images, labels, classes)
+    if config.adaptation == "nearest_neighbours":
+        return _by_neighbours(images, labels, classes, encoder, standardisation, pick_device(device))
     run = _Run(images, labels, classes, encoder, modality, standardisation, config, seed, pick_device(device))
     run.resume(checkpoint)
     for step in tqdm(range(run.step, run.steps), desc=config.adaptation, unit="step", disable=not progress):
@@ -179,6 +140,14 @@ def _check(images, labels, classes):
         raise UsageError(f"{len(images)} images and {len(labels)} labels: both must be equal and at least 1.")
     if labels.min() < 0 or labels.max() >= classes:
         raise UsageError(f"labels lie in {labels.min()}..{labels.max()}, expected 0..{classes - 1}.")
+
+
+def _by_neighbours(images, labels, classes, encoder, standardisation, device):
+    """Nothing is drawn, trained or resumed: neither seed, modality nor checkpoint has a part in it."""
+    start = time.perf_counter()
+    rows = torch.as_tensor(labels, dtype=torch.long, device=device)
+    model = nearest_neighbours(to_tensor(images, device), rows, classes, encoder, standardisation)
+    return Transferred(model, standardisation, [], (time.perf_counter() - start) / 60)
 
 
 class _Run:
@@ -202,12 +171,16 @@ class _Run:
         self.labels = torch.as_tensor(labels, dtype=torch.long, device=device)
         self.steps, self.step, self.losses, self.minutes = config.steps(len(images)), 0, [], 0.0
         self.order = torch.empty(0, dtype=torch.long, device=device)
-        if config.adaptation == "linear_probe":
+        self.optimizer = torch.optim.AdamW(self._trained(), weight_decay=config.weight_decay, foreach=True)
+
+    def _trained(self):
+        """Freeze what the adaptation freezes, and return the weights that it trains."""
+        if self.config.adaptation == "linear_probe":
             self._freeze()
-        trained = self.head if config.adaptation == "linear_probe" else self.model
-        self.optimizer = torch.optim.AdamW(
-            trained.parameters(), weight_decay=config.weight_decay, foreach=True
-        )
+            return self.head.parameters()
+        if self.config.adaptation == "partial_fine_tune":
+            return [*freeze_early(self.encoder), *self.head.parameters()]
+        return self.model.parameters()
 
     def _freeze(self):
         """Replace images by their standardised frozen features and fold the scale into the head's input."""
@@ -237,15 +210,12 @@ class _Run:
         if self.config.adaptation == "linear_probe":
             return self.head(batch)
         self.model.train()
+        if self.config.adaptation == "partial_fine_tune":
+            train_late(self.encoder)
         return self.model(self.standardise(augment(batch, self.policy, self.generator)))
 
     def _next_rows(self):
-        """Take the next rows of an endless sequence of shuffled passes."""
-        size = min(self.config.batch_size, len(self.labels))
-        while len(self.order) < size:
-            again = torch.randperm(len(self.labels), generator=self.generator, device=self.device)
-            self.order = torch.cat([self.order, again])
-        rows, self.order = self.order[:size], self.order[size:]
+        rows, self.order = next_rows(self.order, len(self.labels), self.config.batch_size, self.generator)
         return rows
 
     def _log(self, loss):
@@ -257,26 +227,12 @@ class _Run:
         return {**asdict(self.config), "seed": self.seed, "images": self.fingerprint, **self.start}
 
     def save(self, path):
-        state = {
-            "identity": self._identity(), "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "generator": self.generator.get_state(),
-            "order": self.order, "step": self.step, "losses": self.losses, "minutes": self.minutes,
-        }  # fmt: skip
-        save_checkpoint(path, state)
+        save_checkpoint(path, {"identity": self._identity(), **state_of(self)})
 
     def resume(self, path):
-        if path is None or not Path(path).exists():
-            return
-        state = load_checkpoint(path)
-        if state.get("identity") != self._identity():
-            raise UsageError(
-                f"{path}: this checkpoint belongs to another run. Name another file or remove it."
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
-        self.order, self.step = state["order"].to(self.device), state["step"]
-        self.losses, self.minutes = state["losses"], state["minutes"]
+        state = saved_state(path, self._identity())
+        if state is not None:
+            put_back(self, state)
 
     def result(self) -> Transferred:
         require_finite(self.model, "transfer")

@@ -108,6 +108,14 @@ def test_a_constant_image_stays_as_it_is():
     assert torch.equal(map_intensity(images, torch.rand(2, 2, 2), torch.tensor([False, True])), images)
 
 
+def test_volumes_are_mapped_as_their_flattened_voxels():
+    """One curve a volume, between the minimum and the maximum of all its voxels."""
+    volumes = torch.randn(3, 1, 4, 5, 6, generator=fixed())
+    control, inverted = torch.rand(3, 2, 2, generator=fixed(1)), torch.tensor([True, False, True])
+    mapped = map_intensity(volumes, control, inverted)
+    assert torch.equal(mapped, map_intensity(volumes.flatten(2, 3), control, inverted).reshape(volumes.shape))
+
+
 def test_scale_and_offset_of_an_image_pass_through():
     """The curve acts between an image's own minimum and maximum, so units do not matter."""
     images, control = torch.rand(5, 1, 6, 6, generator=fixed()), torch.rand(5, 2, 2, generator=fixed(1))

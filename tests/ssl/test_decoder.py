@@ -16,6 +16,14 @@ def test_the_image_has_the_size_that_was_asked_for(stride, height, width):
     assert Decoder(6, stride)(features, height, width).shape == (2, 1, height, width)
 
 
+@pytest.mark.parametrize("stride", [1, 2, 8])
+def test_the_volume_has_the_size_that_was_asked_for(stride):
+    """All three sides are doubled and cut off."""
+    sides = (9, 16, 13)
+    features = torch.rand(2, 6, *(-(-side // stride) for side in sides))
+    assert Decoder(6, stride, dimensions=3)(features, *sides).shape == (2, 1, *sides)
+
+
 @pytest.mark.parametrize("stride", [3, 6, 12])
 def test_a_stride_that_is_no_power_of_two_is_refused(stride):
     """The error names the stride."""

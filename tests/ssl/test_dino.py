@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from medssl.errors import UsageError
 from medssl.ssl import DINO
 from medssl.ssl._momentum import momentum_at
-from medssl.ssl.dino import DINOConfig, self_distillation
+from medssl.ssl._windows import random_integers
+from medssl.ssl.dino import DINOConfig, MultiCrop, crop_distillation, random_squares, self_distillation
 
 
 def outputs(batch=6, count=5, seed=0):
@@ -234,3 +236,61 @@ def test_impossible_options_are_refused(options, message):
     """A value that cannot work is refused when it is written down."""
     with pytest.raises(UsageError, match=message):
         DINOConfig(**options)
+
+
+@pytest.mark.parametrize("crops", [1, 3])
+def test_loss_with_crops_is_the_mean_over_all_pairs(crops):
+    """Every view of the student meets every whole view of the teacher but its own, one pair at a time."""
+    student, teacher, centre = outputs(4)
+    small = outputs(2 * crops, seed=1)[0]  # [4 crops, outputs]
+    given = (teacher, centre, 0.1, 0.04)
+    loss = self_distillation(student, *given) + crops * crop_distillation(small, *given)
+    terms = []
+    for view in range(2):
+        for image in range(4):
+            target = ((teacher[4 * view + image] - centre) / 0.04).softmax(0)
+            seen = [student[4 * (1 - view) + image], *(small[4 * crop + image] for crop in range(crops))]
+            terms += [-(target * (output / 0.1).log_softmax(0)).sum() for output in seen]
+    assert len(terms) == 8 * (1 + crops)
+    assert (loss / (1 + crops)).item() == pytest.approx(torch.stack(terms).mean().item(), rel=1e-10)
+
+
+@pytest.mark.parametrize("sides", [(12, 10), (7, 12, 10)])
+def test_small_crops_are_slices_at_places_of_their_own(sides):
+    """Squares of images and cubes of volumes, the first of all images, then the second of all."""
+    generator, again = (torch.Generator().manual_seed(3) for _ in range(2))
+    images = torch.rand(5, 1, *sides)
+    small = random_squares(images, 4, 3, generator)
+    assert small.shape == (15, 1, *len(sides) * (4,))
+    corners = [random_integers(0, side - 4, (5, 3), again) for side in sides]
+    for crop in range(3):
+        for image in range(5):
+            box = [slice(corner[image, crop], corner[image, crop] + 4) for corner in corners]
+            assert torch.equal(small[5 * crop + image, 0], images[image, 0, *box])
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_the_student_alone_sees_small_crops(dimensions):
+    """Crops of the first view pass the student's networks, and both losses meet with their weights."""
+    torch.manual_seed(0)
+    encoder = nn.Module()
+    encoder.weight = nn.Parameter(torch.randn(1, 6))
+    encoder.dimensions, encoder.width = dimensions, 6
+    encoder.forward = lambda x: x.flatten(1).std(1, keepdim=True) * encoder.weight
+    method = DINO(encoder, DINOConfig(outputs=8), MultiCrop(crops=3, share=0.5))
+    images, seen = torch.rand(4, 1, *dimensions * (8,)), []
+    method.encoder.forward = lambda x: seen.append(x) or x.flatten(1).std(1, keepdim=True) * encoder.weight
+    method.teacher.forward = lambda x: torch.zeros(len(x), 8)
+    loss = method.loss(images, lambda x: x, torch.Generator().manual_seed(5))
+    assert torch.equal(seen[1], random_squares(images, 4, 3, torch.Generator().manual_seed(5)))
+    student, small = (method.head(method.encoder(x)) for x in seen[:2])
+    given = (torch.zeros(8, 8), method.centre, 0.1, 0.04)
+    expected = (self_distillation(student, *given) + 3 * crop_distillation(small, *given)) / 4
+    assert torch.allclose(loss, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"crops": 0}, {"share": 0.0}, {"share": 1.0}])
+def test_impossible_crops_are_refused(options):
+    """The error says what is allowed."""
+    with pytest.raises(UsageError, match="crops must be at least 1 and share between 0 and 1"):
+        MultiCrop(**options)

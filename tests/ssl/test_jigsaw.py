@@ -181,3 +181,43 @@ def test_bad_options_are_refused(options, words):
     """Each error says what is allowed."""
     with pytest.raises(UsageError, match=words):
         JigsawConfig(**options)
+
+
+def test_tiles_of_volumes_come_from_their_own_cells():
+    """On volumes whose voxels are their coordinates, each of eight tiles is a cube inside its cell."""
+    sides = (12, 16, 21)
+    index = torch.arange(math.prod(sides)).reshape(1, 1, *sides).expand(100, -1, -1, -1, -1)
+    tiles = random_tiles(index, 2, fixed())
+    assert tiles.shape == (100, 8, 5, 5, 5)
+    cube = torch.arange(5)
+    cube = (cube[:, None, None] * sides[1] + cube[:, None]) * sides[2] + cube
+    assert torch.equal(tiles, tiles[..., :1, :1, :1] + cube)
+    coordinates = torch.unravel_index(tiles, sides)
+    for place, numbers in enumerate(itertools.product(range(2), repeat=3)):
+        for number, side, values in zip(numbers, sides, coordinates, strict=True):
+            assert values[:, place].min() == number * (side // 2)
+            assert values[:, place].max() == (number + 1) * (side // 2) - 1
+
+
+def test_the_label_restores_the_order_of_the_tiles_of_a_volume():
+    """What the encoder sees is the volume's tiles in the order of one of the set's permutations of eight."""
+    encoder, seen = torch.nn.Module(), []
+    encoder.dimensions, encoder.width = 3, 4
+    encoder.forward = lambda x: seen.append(x) or torch.zeros(len(x), 4)
+    method, volumes = Jigsaw(encoder), torch.rand(5, 1, 12, 12, 12)
+    method.loss(volumes, lambda x: x, fixed(3))
+    again = fixed(3)
+    tiles = standardise_tiles(random_tiles(volumes, 2, again), 3)
+    labels = random_integers(0, 23, (5,), again)
+    shuffled = seen[0].reshape(tiles.shape)
+    for volume, label in enumerate(labels.tolist()):
+        for place, tile in enumerate(permutation_set(8, 24)[label]):
+            assert torch.equal(shuffled[volume, place], tiles[volume, tile])
+
+
+def test_more_tiles_of_volumes_are_refused():
+    """27 tiles have too many orders to choose among."""
+    encoder = torch.nn.Module()
+    encoder.dimensions, encoder.width = 3, 4
+    with pytest.raises(UsageError, match="grid must be 2 for volumes, got 3"):
+        Jigsaw(encoder, JigsawConfig(3))

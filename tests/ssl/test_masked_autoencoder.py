@@ -1,12 +1,20 @@
 """Random masks and the error on hidden patches against loops and closed forms."""
 
+import itertools
+
 import pytest
 import torch
+from torch import nn
 
 from medssl.encoders import SmallCNN
 from medssl.errors import UsageError
 from medssl.ssl import MaskedAutoencoder
-from medssl.ssl.masked_autoencoder import MaskedAutoencoderConfig, hidden_patch_error, random_mask
+from medssl.ssl.masked_autoencoder import (
+    MaskedAutoencoderConfig,
+    hidden_patch_error,
+    hide_at_random,
+    random_mask,
+)
 
 
 def images_of(batch=3, side=8, seed=0):
@@ -118,3 +126,41 @@ def test_sides_that_the_stride_does_not_divide_are_fine(height, width, generator
     """The decoder's surplus rows and columns are cut off."""
     method = MaskedAutoencoder(SmallCNN())
     assert torch.isfinite(method.loss(torch.rand(4, 1, height, width), lambda x: x, generator))
+
+
+def test_error_of_volumes_is_the_loop_over_cubes(generator):
+    """The vectorised error is that of one cube at a time, and zeros cost (p^3 - 1) / p^3."""
+    volumes, prediction = torch.rand(2, 3, 1, 4, 8, 12, generator=generator).unbind(0)
+    hidden = hide_at_random(volumes, 4, 0.5, generator)
+    errors = []
+    for volume, *place in hidden.nonzero().tolist():
+        cube = (volume, 0, *(slice(4 * start, 4 * start + 4) for start in place))
+        target = volumes[cube].double()
+        target = (target - target.mean()) / (target.var() + 1e-6).sqrt()
+        errors.append((prediction[cube].double() - target).square().mean())
+    error = hidden_patch_error(prediction, volumes, hidden, 4)
+    assert error.item() == pytest.approx(torch.stack(errors).mean().item(), rel=1e-5)
+    zeros = hidden_patch_error(torch.zeros_like(volumes), 100 * volumes, hidden, 4)
+    assert zeros.item() == pytest.approx(63 / 64, rel=1e-5)
+
+
+def test_cubes_are_hidden_by_the_share_and_uniformly(generator):
+    """Each volume hides the same number of cubes, and each cube is hidden as often as another."""
+    hidden = hide_at_random(torch.zeros(8000, 1, 4, 4, 6), 2, 0.25, generator)
+    assert hidden.shape == (8000, 2, 2, 3)
+    assert set(hidden.sum((1, 2, 3)).tolist()) == {3}
+    assert torch.allclose(hidden.float().mean(0), torch.full((2, 2, 3), 0.25), atol=0.02)
+
+
+def test_encoder_of_volumes_sees_zeros_in_hidden_cubes_only():
+    """Hidden voxels reach the encoder as zeros, visible ones as they are."""
+    encoder, seen = nn.Module(), []
+    encoder.dimensions, encoder.width, encoder.stride = 3, 2, 4
+    encoder.features = lambda x: seen.append(x) or torch.zeros(len(x), 2, 2, 2, 3)
+    volumes = torch.rand(3, 1, 8, 8, 12) + 1
+    method = MaskedAutoencoder(encoder, MaskedAutoencoderConfig(patch=4, ratio=0.5))
+    method.loss(volumes, lambda x: x, torch.Generator().manual_seed(4))
+    hidden = hide_at_random(volumes, 4, 0.5, torch.Generator().manual_seed(4))
+    for place in itertools.product(range(8), range(8), range(12)):
+        expected = torch.where(hidden[:, *(start // 4 for start in place)], 0.0, volumes[:, 0, *place])
+        assert torch.equal(seen[0][:, 0, *place], expected)

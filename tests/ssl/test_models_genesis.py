@@ -30,11 +30,12 @@ def windows_of(batch, count, height, width, longest, seed=0):
     tall, wide = (random_integers(1, longest, shape, generator) for _ in range(2))
     top = random_integers(0, height - tall, shape, generator)
     left = random_integers(0, width - wide, shape, generator)
-    return top, left, tall, wide, torch.rand(batch, count, longest**2, generator=generator)
+    return (top, left), (tall, wide), torch.rand(batch, count, longest**2, generator=generator)
 
 
-def slow_shuffle(images, top, left, tall, wide, keys):
+def slow_shuffle(images, corners, lengths, keys):
     """One window after another: its pixels, in the order of their keys, go to its places in reading order."""
+    (top, left), (tall, wide) = corners, lengths
     result = images.clone()
     for image in range(len(images)):
         for window in range(top.shape[1]):
@@ -81,7 +82,7 @@ def test_a_single_window_keeps_its_pixels_and_leaves_the_rest():
     shuffled = shuffle_windows(images, *windows)
     assert torch.equal(shuffled.flatten(1).sort(1).values, images.flatten(1).sort(1).values)
     for image in range(20):
-        row, column, rows, columns = (value[image, 0].item() for value in windows[:4])
+        row, column, rows, columns = (value[image, 0].item() for value in (*windows[0], *windows[1]))
         outside = torch.ones(12, 12, dtype=torch.bool)
         outside[row : row + rows, column : column + columns] = False
         assert torch.equal(shuffled[image, 0][outside], images[image, 0][outside])
@@ -91,7 +92,7 @@ def test_orders_inside_a_window_are_uniform():
     """Each of the six orders of three pixels comes up in a sixth of the images."""
     images = torch.arange(3.0).expand(12000, 1, 1, 3)
     one, keys = torch.ones(12000, 1, dtype=torch.long), torch.rand(12000, 1, 3, generator=fixed())
-    shuffled = shuffle_windows(images, 0 * one, 0 * one, one, 3 * one, keys)
+    shuffled = shuffle_windows(images, (0 * one, 0 * one), (one, 3 * one), keys)
     counts = shuffled.flatten(1).unique(dim=0, return_counts=True)[1]
     assert torch.allclose(counts / 12000, torch.full((6,), 1 / 6), atol=0.015)
 
@@ -117,22 +118,22 @@ def test_boxes_are_the_loop_over_images(height, width):
     """Sides lie in a sixth to a third of the image for in-painting, in 3/7 to 4/7 for out-painting."""
     sixths = [(side // 6, side // 3) for side in (height, width)]
     expected = slow_boxes(200, height, width, sixths, 0, fixed())
-    assert torch.equal(in_painting_boxes(200, height, width, fixed()), expected)
+    assert torch.equal(in_painting_boxes(200, (height, width), fixed()), expected)
     sevenths = [(side - 4 * side // 7, side - 3 * side // 7) for side in (height, width)]
     expected = ~slow_boxes(200, height, width, sevenths, 1, fixed())
-    assert torch.equal(out_painting_boxes(200, height, width, fixed()), expected)
+    assert torch.equal(out_painting_boxes(200, (height, width), fixed()), expected)
 
 
 def test_a_twentieth_of_in_painted_images_has_no_box():
     """The first box is drawn with probability 0.95."""
-    painted = in_painting_boxes(4000, 28, 28, fixed()).flatten(1).any(1)
+    painted = in_painting_boxes(4000, (28, 28), fixed()).flatten(1).any(1)
     assert painted.float().mean().item() == pytest.approx(0.95, abs=0.015)
 
 
 @pytest.mark.parametrize("side", [28, 64])
 def test_out_painting_keeps_at_least_one_box_and_paints_the_border(side):
     """The least that is kept is a box of 3/7 of the side, and nothing in the margin is."""
-    painted = out_painting_boxes(1000, side, side, fixed())
+    painted = out_painting_boxes(1000, (side, side), fixed())
     assert (~painted).sum((1, 2, 3)).min() >= (side - 4 * side // 7) ** 2
     margin = max(1, round(side * 3 / 64))
     inner = painted[..., margin:-margin, margin:-margin]
@@ -144,8 +145,8 @@ def test_out_painting_keeps_at_least_one_box_and_paints_the_border(side):
 @pytest.mark.parametrize("boxes", [in_painting_boxes, out_painting_boxes])
 def test_images_are_painted_differently_and_the_generator_decides(boxes):
     """Each image has its own boxes; the same state of the generator gives the same ones."""
-    painted = boxes(30, 64, 64, fixed(2))
-    assert torch.equal(painted, boxes(30, 64, 64, fixed(2)))
+    painted = boxes(30, (64, 64), fixed(2))
+    assert torch.equal(painted, boxes(30, (64, 64), fixed(2)))
     assert len(painted.flatten(1).unique(dim=0)) >= 25
 
 
@@ -193,8 +194,8 @@ def test_distortion_is_the_composition_of_its_parts():
     expected = map_intensity(expected, control, falling)
     torch.rand(6, 1, 1, 1, generator=generator)
     torch.rand(6, 1, 1, 1, generator=generator)
-    boxes = in_painting_boxes(6, 28, 28, generator)
-    out_painting_boxes(6, 28, 28, generator)
+    boxes = in_painting_boxes(6, (28, 28), generator)
+    out_painting_boxes(6, (28, 28), generator)
     torch.rand(6, 1, 1, 1, generator=generator)
     assert torch.equal(done, paint(expected, boxes, torch.rand(6, 1, 28, 28, generator=generator)))
 
@@ -248,7 +249,7 @@ def test_images_too_small_for_boxes_are_refused(height, width, generator):
 def test_boxes_fit_into_images_of_every_size(side):
     """From the least size on, both kinds of boxes stay inside the margin."""
     for boxes in (in_painting_boxes, lambda *a: ~out_painting_boxes(*a)):
-        mask = boxes(60, side, side + 3, fixed())[:, 0]
+        mask = boxes(60, (side, side + 3), fixed())[:, 0]
         assert mask.any()
         assert not mask[:, 0].any()
         assert not mask[:, -1].any()

@@ -8,7 +8,7 @@ import torch
 
 from medssl.encoders import SmallCNN
 from medssl.errors import UsageError
-from medssl.ssl.rotation import Rotation, RotationConfig, all_rotations
+from medssl.ssl.rotation import Rotation, RotationConfig, all_rotations, turns_of
 
 
 def quarter_turn(image):
@@ -107,3 +107,53 @@ def test_other_numbers_of_turns_are_refused(rotations):
     """Only quarter and half turns move pixels on pixels."""
     with pytest.raises(UsageError, match=f"rotations must be 2 or 4, got {rotations}"):
         RotationConfig(rotations)
+
+
+def test_turns_of_volumes_are_those_of_numpy():
+    """A cube comes in ten copies, all different, each the one that its label names."""
+    volumes = torch.rand(2, 1, 4, 4, 4)
+    turned, labels = all_rotations(volumes)
+    turns = turns_of(3)
+    assert labels.bincount().tolist() == [2] * len(turns) == [2] * 10
+    assert len(turned.unique(dim=0)) == 20
+    assert torch.equal(turned[:2], volumes)
+    for copy, label in enumerate(labels.tolist()):
+        quarter, plane = turns[label]
+        expected = np.rot90(volumes[copy % 2, 0].numpy(), quarter, (plane[0] - 2, plane[1] - 2))
+        assert np.array_equal(turned[copy, 0].numpy(), expected)
+
+
+def test_the_first_turns_of_volumes_are_in_the_plane_of_the_slice():
+    """Labels 1 to 3 turn each slice as an image is turned."""
+    volumes = torch.rand(2, 1, 3, 5, 5)
+    turned, labels = all_rotations(volumes)
+    slices, _ = all_rotations(volumes[:, :, 1])
+    assert labels[:8].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert torch.equal(turned[:8, :, 1], slices)
+
+
+@pytest.mark.parametrize(
+    ("sides", "labels"),
+    [((3, 5, 5), [0, 1, 2, 3, 5, 8]), ((4, 4, 5), [0, 2, 5, 7, 8, 9]), ((3, 4, 5), [0, 2, 5, 8])],
+)
+def test_volumes_are_quarter_turned_in_square_planes_only(sides, labels):
+    """Where two sides differ the half turn about the third axis is what is left, under the same label."""
+    turned, found = all_rotations(torch.rand(1, 1, *sides))
+    assert found.tolist() == labels
+    assert turned.shape == (len(labels), 1, *sides)
+    for copy, label in zip(turned, labels, strict=True):
+        quarter, plane = turns_of(3)[label]
+        assert quarter % 2 == 0 or sides[plane[0] - 2] == sides[plane[1] - 2]
+        assert torch.equal(torch.rot90(copy, -quarter, (plane[0] - 1, plane[1] - 1)), turned[0])
+
+
+@pytest.mark.parametrize(("rotations", "count"), [(4, 10), (2, 4)])
+def test_a_classifier_of_volumes_has_a_place_for_every_turn(rotations, count):
+    """Guessing costs log 10, or log 4 for half turns."""
+    encoder = torch.nn.Module()
+    encoder.dimensions, encoder.width = 3, 8
+    encoder.forward = lambda x: torch.zeros(len(x), 8)
+    method = Rotation(encoder, RotationConfig(rotations))
+    torch.nn.init.zeros_(method.classifier.bias)
+    loss = method.loss(torch.rand(2, 1, 3, 4, 4), lambda x: x, torch.Generator()).item()
+    assert loss == pytest.approx(math.log(count), rel=1e-5)

@@ -114,3 +114,11 @@ def test_projection_has_the_length_of_its_option(generator):
     """The option is what the last layer makes."""
     method = SimCLR(SmallCNN(), SimCLRConfig(projection=7))
     assert method.projector(torch.randn(3, 128)).shape == (3, 7)
+
+
+def test_autocast_does_not_round_the_similarities():
+    """Under autocast, projections in single precision give the bits of the loss without it."""
+    first, second = projections(8)
+    exact = normalised_temperature_cross_entropy(first, second, 0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(normalised_temperature_cross_entropy(first, second, 0.1), exact)

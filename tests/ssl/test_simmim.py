@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from medssl.encoders import SmallCNN
 from medssl.errors import UsageError
@@ -136,3 +137,33 @@ def test_bad_options_are_refused(options, words):
     """Each error says what is allowed."""
     with pytest.raises(UsageError, match=words):
         SimMIMConfig(**options)
+
+
+def test_hiding_cubes_is_the_loop_and_their_error_is_that_of_hidden_voxels(generator):
+    """Each hidden cube shows the token, and only hidden voxels cost anything."""
+    volumes, hidden = torch.rand(2, 1, 4, 6, 8, generator=generator), torch.rand(2, 2, 3, 4) < 0.5
+    hidden[0, 0, 0, 0] = True
+    token = torch.arange(8.0).reshape(2, 2, 2)
+    expected, errors = volumes.clone(), []
+    for volume, *place in hidden.nonzero().tolist():
+        cube = (volume, 0, *(slice(2 * start, 2 * start + 2) for start in place))
+        expected[cube] = token
+        errors.append((token - volumes[cube]).abs().mean())
+    shown = hide_patches(volumes, hidden, token)
+    assert torch.equal(shown, expected)
+    error = hidden_absolute_error(shown, volumes, hidden)
+    assert torch.allclose(error, torch.stack(errors).mean())
+
+
+def test_the_head_of_volumes_fills_a_cube_for_each_feature():
+    """A single changed feature changes its own stride^3 voxels, each by another weight, and no others."""
+    encoder = nn.Module()
+    encoder.dimensions, encoder.width, encoder.stride = 3, 2, 2
+    head, features = SimMIM(encoder).head, torch.rand(1, 2, 3, 3, 3)
+    changed = features.clone()
+    changed[0, 1, 0, 1, 2] += 1
+    difference = (head(changed) - head(features))[0, 0]
+    cube = difference[:2, 2:4, 4:6].clone()
+    assert torch.allclose(cube.flatten(), head[0].weight[:, 1].flatten(), atol=1e-5)
+    difference[:2, 2:4, 4:6] = 0
+    assert difference.abs().max() < 1e-6

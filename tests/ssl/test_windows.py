@@ -38,7 +38,7 @@ def test_crop_is_a_slice(height, width, side, generator):
     """Every square is the slice of its own image at its own corner."""
     images = torch.rand(4, 1, height, width, generator=generator)
     top, left = corners_of((4, 3), height - side, width - side, generator)
-    squares = crop(images, top, left, side)
+    squares = crop(images, (top, left), side)
     assert squares.shape == (4, 3, side, side)
     for image in range(4):
         for square in range(3):
@@ -50,7 +50,7 @@ def test_crop_is_a_slice(height, width, side, generator):
 def test_pixel_index_counts_in_reading_order(generator):
     """The index of row r and column c of an image of width w is r w + c."""
     top, left = corners_of((5,), 6, 4, generator)
-    index = pixel_index(top, left, 2, 3, 7)
+    index = pixel_index((top, left), (2, 3), (8, 7))
     for box in range(5):
         for row in range(2):
             for column in range(3):
@@ -61,7 +61,7 @@ def test_box_mask_is_a_slice_set_to_true(generator):
     """A box is True on its slice and False elsewhere, also where it would leave the image."""
     top, left = corners_of((4, 2), 8, 5, generator)
     tall, wide = (random_integers(0, 4, (4, 2), generator) for _ in range(2))
-    mask = box_mask(top, left, tall, wide, 8, 5)
+    mask = box_mask((top, left), (tall, wide), (8, 5))
     assert mask.shape == (4, 2, 8, 5)
     for image in range(4):
         for box in range(2):
@@ -79,6 +79,23 @@ def test_standardised_tiles_have_mean_zero_and_deviation_one(generator):
     assert torch.allclose(done.mean((2, 3)), torch.zeros(3, 4), atol=1e-6)
     assert torch.allclose(done.std((2, 3), correction=0), torch.ones(3, 4), atol=1e-4)
     assert torch.allclose(standardise_tiles(scale * tiles + shift), done, atol=1e-3)
+
+
+def test_boxes_of_volumes_are_slices(generator):
+    """Masks, indices and crops have a third axis, first in the order of the tensor."""
+    volumes, sides = torch.rand(3, 1, 6, 7, 9, generator=generator), (6, 7, 9)
+    corners = [random_integers(0, side - 3, (3, 2), generator) for side in sides]
+    cubes, mask = crop(volumes, corners, 3), box_mask(corners, 3 * [torch.tensor(3)], sides)
+    for volume in range(3):
+        for box in range(2):
+            place = tuple(slice(corner[volume, box], corner[volume, box] + 3) for corner in corners)
+            expected = torch.zeros(sides, dtype=torch.bool)
+            expected[place] = True
+            assert torch.equal(cubes[volume, box], volumes[volume, 0][place])
+            assert torch.equal(mask[volume, box], expected)
+    tiles = standardise_tiles(cubes, 3)
+    assert torch.allclose(tiles.mean((2, 3, 4)), torch.zeros(3, 2), atol=1e-6)
+    assert torch.allclose(tiles.std((2, 3, 4), correction=0), torch.ones(3, 2), atol=1e-3)
 
 
 def test_a_constant_tile_becomes_zero():

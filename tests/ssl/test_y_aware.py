@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from medssl.errors import UsageError
+from medssl.ssl import YAware
 from medssl.ssl.simclr import normalised_temperature_cross_entropy
-from medssl.ssl.y_aware import y_aware_cross_entropy
+from medssl.ssl.y_aware import YAwareConfig, y_aware_cross_entropy
 
 
 def projections(batch=6, dimensions=4, seed=0):
@@ -136,3 +137,57 @@ def test_bad_requests_are_refused(change, message):
     given = {"covariate": AGES, "bandwidth": 5.0, "temperature": 0.1} | change
     with pytest.raises(UsageError, match=message):
         y_aware_cross_entropy(first, second, **given)
+
+
+def test_the_method_compares_two_views_by_the_covariate(tiny, two_views, generator):
+    """The loss is that of the projections of both views, with the options of the configuration."""
+    method = YAware(tiny, YAwareConfig(bandwidth=3.0, temperature=0.3))
+    (first, second), views = two_views()
+    loss = method.loss(first, views(first, second), generator, covariate=AGES.float())
+    parts = method.projector(method.encoder(torch.cat([first, second]))).double().chunk(2)
+    assert loss.item() == pytest.approx(slow_loss(*parts, AGES, 3.0, 0.3), rel=1e-5)
+
+
+def test_the_gradient_depends_on_the_covariate(tiny, two_views, generator):
+    """The same images and views with ages dealt out anew pull the encoder elsewhere."""
+    method, pulls = YAware(tiny), []
+    (first, second), views = two_views()
+    for ages in (AGES, AGES.flip(0)[[1, 0, 2, 3, 4, 5]]):
+        loss = method.loss(first, views(first, second), generator, covariate=ages.float())
+        pulls.append(torch.autograd.grad(loss, method.projector[-1].weight)[0])
+    assert not torch.allclose(*pulls, rtol=1e-3)
+
+
+def test_a_missing_covariate_is_refused(tiny, noisy_view, generator):
+    """The method says what it needs, to a loop by an attribute and to a caller by an error."""
+    assert YAware.needs == ("covariate",)
+    with pytest.raises(
+        UsageError, match="y_aware needs a number for each image, such as age: pass covariate"
+    ):
+        YAware(tiny).loss(torch.rand(4, 1, 8, 8), noisy_view, generator)
+
+
+def test_training_sorts_images_by_their_covariate(tiny, generator):
+    """Of random images with two ages, those of one age come to lie together, and only by their ages."""
+    images = torch.rand(64, 1, 8, 8, generator=generator)
+    ages = torch.tensor([30.0, 70.0]).repeat(32)
+    method = YAware(tiny)
+    optimizer = torch.optim.AdamW(method.parameters(), 3e-3)
+    for _ in range(60):
+        loss = method.loss(images, lambda given: given, generator, covariate=ages)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    z = torch.nn.functional.normalize(method.projector(method.encoder(images)).detach(), dim=1)
+    same = ages[:, None] == ages
+    cosines = z @ z.T
+    assert cosines[same].mean() - cosines[~same].mean() > 0.5
+
+
+@pytest.mark.parametrize("options", [{"bandwidth": 0.0}, {"temperature": -1.0}, {"projection": 0}])
+def test_impossible_options_are_refused(options):
+    """A value that cannot work is refused when it is written down."""
+    with pytest.raises(
+        UsageError, match="bandwidth and temperature must be above 0 and projection at least 1"
+    ):
+        YAwareConfig(**options)

@@ -5,6 +5,7 @@ import pytest
 
 from medssl.errors import UsageError
 from medssl.training import nested_subset, split_budget
+from medssl.training.subsets import label_count
 
 
 def labels_of(counts, seed=0):
@@ -119,3 +120,34 @@ def test_the_seed_draws_the_split():
     splits = [tuple(split_budget(labels, seed)[1]) for seed in (1, 1, 2)]
     assert splits[0] == splits[1] != splits[2]
     assert set(splits[0]) != set(nested_subset(labels, 15, 1))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(1, 1), (40, 40), (np.int64(7), 7), (1.0, 40), (0.5, 20), (0.26, 10), (np.float32(0.1), 4), (1e-9, 1)],
+)
+def test_a_number_or_a_fraction_of_labels(given, expected):
+    """Integers are numbers and floats are fractions, also in numpy's types; at least one label remains."""
+    found = label_count(40, given)
+    assert (found, type(found)) == (expected, int)
+
+
+@pytest.mark.parametrize("given", [0, 41, -3])
+def test_a_number_outside_the_labels_is_refused(given):
+    """The error says how many there are."""
+    with pytest.raises(UsageError, match=rf"number of labels must lie in 1..40, got {given}"):
+        label_count(40, given)
+
+
+@pytest.mark.parametrize("given", [0.0, 1.5, 10.0, -0.1, float("nan"), float("inf")])
+def test_a_fraction_outside_its_bounds_is_refused(given):
+    """The error says that a number of labels would be an integer."""
+    with pytest.raises(UsageError, match=r"above 0 and up to 1, got .*; a number of labels is an integer"):
+        label_count(40, given)
+
+
+@pytest.mark.parametrize("given", [True, "10", None])
+def test_what_is_no_number_of_labels_is_refused(given):
+    """Truth values and text are not taken for numbers."""
+    with pytest.raises(UsageError, match="labels must be a number or a fraction"):
+        label_count(40, given)

@@ -15,13 +15,15 @@ from medssl.training import TransferConfig, to_tensor, transfer
 from medssl.training.tensors import cosine_with_warmup
 from medssl.training.transfer import ADAPTATIONS
 
+TRAINED = [name for name in ADAPTATIONS if name != "nearest_neighbours"]
+
 
 def run(task, config, **options):
     """Transfer on the processor."""
     return transfer(*task, config, device="cpu", **options)
 
 
-@pytest.mark.parametrize("adaptation", ADAPTATIONS)
+@pytest.mark.parametrize("adaptation", TRAINED)
 def test_a_killed_run_goes_on_to_the_same_bits(
     adaptation, task, steps, tmp_path, loops, kill_after_saving, killed, same_weights
 ):
@@ -40,7 +42,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(
     assert np.array_equal(resumed.predict(task[0]), whole.predict(task[0]))
 
 
-@pytest.mark.parametrize("adaptation", ADAPTATIONS)
+@pytest.mark.parametrize("adaptation", TRAINED)
 def test_the_seed_decides(adaptation, task, steps, same_weights):
     """The same seed gives the same bits whatever the global state; another seed gives others."""
     config = steps(3, adaptation=adaptation)
@@ -93,7 +95,9 @@ def test_the_probe_is_a_linear_model_on_standardised_features(task, steps):
     assert np.allclose(done.predict(images), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("adaptation", "rate"), [("fine_tune", 3e-3), ("linear_probe", 1e-2)])
+@pytest.mark.parametrize(
+    ("adaptation", "rate"), [("fine_tune", 3e-3), ("linear_probe", 1e-2), ("partial_fine_tune", 3e-3)]
+)
 def test_an_easy_task_is_learnt(adaptation, rate, task, steps, blobs):
     """The loss falls, and new images of an easy task are told apart."""
     done = run(task, steps(60, adaptation=adaptation, learning_rate=rate))
@@ -147,8 +151,9 @@ def test_classes_without_an_image_have_an_output(task, steps):
     ("n", "expected"), [(1, 100), (320, 100), (321, 110), (352, 110), (2368, 740), (4708, 740), (10**6, 740)]
 )
 def test_number_of_steps_is_ten_passes_within_bounds(n, expected):
-    """The schedule is `epochs` passes of whole batches, never below or above its bounds."""
+    """The schedule is `epochs` passes of whole batches, never below or above its bounds; a vote has none."""
     assert TransferConfig().steps(n) == expected
+    assert TransferConfig(adaptation="nearest_neighbours").steps(n) == 0
 
 
 def test_a_diverging_run_is_an_error_that_names_the_remedy(task, steps):

@@ -1,0 +1,100 @@
+"""Square matrices side by side, such as the similarities within a batch."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from medssl.errors import UsageError
+from medssl.figures.drawing import Drawing
+from medssl.figures.style import WIDTH, figure_style, finish, number
+
+__all__ = ["matrix_plot"]
+
+
+def matrix_plot(
+    matrices: Mapping[str, np.ndarray],
+    *,
+    label: str,
+    x_label: str,
+    y_label: str,
+    limits: tuple[float, float] = (-1.0, 1.0),
+) -> Drawing:
+    """Draw square matrices with one scale of colours.
+
+    Parameters
+    ----------
+    matrices : mapping of str to ndarray
+        Title and values [n, n] of each.
+    label : str
+        What a value is, for the scale of colours.
+    x_label, y_label : str
+        What the columns and the rows are.
+    limits : (float, float)
+        The ends of the scale.
+
+    Returns
+    -------
+    Drawing
+        Layers of the data: `cell`, one row each with `matrix`, `row`, `column` and `value`, and `mean` with
+        the mean of each matrix on and off its diagonal.
+
+    Raises
+    ------
+    UsageError
+        No matrix, one that is not square, has fewer than two rows or holds what is not finite.
+
+    Examples
+    --------
+    >>> drawing = matrix_plot({"after": np.eye(2)}, label="Cosine", x_label="Second", y_label="First")
+    >>> drawing.data[drawing.data.layer == "mean"].value.tolist()
+    [1.0, 0.0]
+    """
+    _check(matrices)
+    data = pd.concat([_cells(title, values) for title, values in matrices.items()], ignore_index=True)
+    with figure_style():
+        figure = Figure(figsize=(WIDTH, 0.5 + WIDTH / len(matrices) * 0.86), layout="constrained")
+        panels = figure.subplots(1, len(matrices), squeeze=False)[0]
+        for axes, (title, values) in zip(panels, matrices.items(), strict=True):
+            picture = axes.imshow(values, cmap="cividis", vmin=limits[0], vmax=limits[1])
+            axes.set(title=title, xlabel=x_label, xticks=[], yticks=[])
+        panels[0].set_ylabel(y_label)
+        figure.colorbar(picture, ax=list(panels), label=label, shrink=0.75)
+        finish(figure, left=False)
+    count = sum(values.size for values in matrices.values())
+    return Drawing(figure, data, _alt(data, label, x_label, y_label), count=count, unit="pairs")
+
+
+def _check(matrices: Mapping[str, np.ndarray]) -> None:
+    if not matrices:
+        raise UsageError("there is no matrix to draw.")
+    for title, values in matrices.items():
+        shape = np.shape(values)
+        if len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2 or not np.isfinite(values).all():
+            raise UsageError(f"matrix {title!r} must be square and finite, got shape {list(shape)}.")
+
+
+def _cells(title: str, values: np.ndarray) -> pd.DataFrame:
+    row, column = np.indices(values.shape)
+    cells = {"layer": "cell", "matrix": title, "row": row.ravel(), "column": column.ravel()}
+    own = np.eye(len(values), dtype=bool)
+    means = {"layer": "mean", "matrix": title, "place": ["diagonal", "elsewhere"]}
+    return pd.concat(
+        [
+            pd.DataFrame(cells | {"value": values.ravel()}),
+            pd.DataFrame(means | {"value": [values[own].mean(), values[~own].mean()]}),
+        ],
+        ignore_index=True,
+    )
+
+
+def _alt(data: pd.DataFrame, label: str, x_label: str, y_label: str) -> str:
+    sentences = [f"{label} of {y_label.lower()} (rows) and {x_label.lower()} (columns)."]
+    for title, part in data[data.layer == "mean"].groupby("matrix", sort=False):
+        means = part.set_index("place")["value"]
+        sentences.append(
+            f"{title}: the mean is {number(means['diagonal'])} on the diagonal and "
+            f"{number(means['elsewhere'])} elsewhere."
+        )
+    return " ".join(sentences)
