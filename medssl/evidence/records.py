@@ -5,7 +5,7 @@ import pandas as pd
 
 from medssl.errors import UsageError
 
-__all__ = ["from_records"]
+__all__ = ["from_records", "pool_seeds"]
 
 DESIGN = ["dataset", "modality", "method", "adaptation", "selection", "n_labelled", "n_unlabelled"]
 NEEDED = [*DESIGN, "seed", "gain", "standard_error", "n_test"]
@@ -52,19 +52,60 @@ def from_records(table: pd.DataFrame) -> pd.DataFrame:
     (0.03, 0.0002, -1.0)
     """
     _check(table)
-    groups = table.groupby(DESIGN, sort=True)
-    effects = groups.agg(
-        yi=("gain", "mean"),
-        seed_variance=("gain", lambda gain: gain.var(ddof=1) / len(gain)),
-        case_variance=("standard_error", lambda error: (error**2).mean()),
-        seeds=("seed", "size"),
-        positive=("gain", lambda gain: int((gain > 0).sum())),
-        n_test=("n_test", "first"),
-    ).reset_index()
+    effects = pool_seeds(table, DESIGN).drop(columns="replicates")
     effects = effects[effects["seeds"] >= 2].reset_index(drop=True)
     if effects.empty:
         raise UsageError("no design has records of two seeds or more: run the grid with more seeds.")
     return _describe(effects)
+
+
+def pool_seeds(table: pd.DataFrame, design: list[str], averaged: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Average runs within each seed, then over seeds, for every combination of the columns `design`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a run: `design`, `seed`, `gain`, `standard_error`, `n_test` and the columns of `averaged`.
+    design : list of str
+        What tells effects apart.
+    averaged : tuple of str
+        Further columns of which the mean over seeds is wanted.
+
+    Returns
+    -------
+    DataFrame
+        `design`, `yi` (mean over seeds of a seed's mean gain), `seed_variance` (of `yi`; NaN for one seed),
+        `case_variance`, `seeds`, `positive`, `n_test`, `replicates` (runs), and the columns of `averaged`.
+
+    Notes
+    -----
+    Runs of one seed share an encoder or its random draws, so the seed is the unit.
+    They also share test cases, so the error over cases of a seed's mean is taken as that of one run:
+    the mean of the squared errors, not divided by the number of runs.
+
+    Examples
+    --------
+    >>> runs = pd.DataFrame({"method": "simclr", "seed": [1, 1, 2], "gain": [0.0, 0.04, 0.06],
+    ...                      "standard_error": 0.01, "n_test": 50})
+    >>> pool_seeds(runs, ["method"])[["yi", "seed_variance", "seeds", "replicates"]].round(4).values.tolist()
+    [[0.04, 0.0004, 2.0, 3.0]]
+    """
+    squared = table.assign(squared_error=table["standard_error"] ** 2)
+    means = {name: (name, "mean") for name in ("gain", "squared_error", *averaged)}
+    seeds = squared.groupby([*design, "seed"], sort=False, dropna=False).agg(
+        **means, runs=("gain", "size"), n_test=("n_test", "first")
+    )
+    groups = seeds.reset_index().groupby(design, sort=True, dropna=False)
+    return groups.agg(
+        yi=("gain", "mean"),
+        seed_variance=("gain", lambda gain: gain.var(ddof=1) / len(gain)),
+        case_variance=("squared_error", lambda squared: squared.mean()),
+        seeds=("seed", "size"),
+        positive=("gain", lambda gain: int((gain > 0).sum())),
+        n_test=("n_test", "first"),
+        replicates=("runs", "sum"),
+        **{name: (name, "mean") for name in averaged},
+    ).reset_index()
 
 
 def _check(table):
