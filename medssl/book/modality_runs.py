@@ -58,8 +58,12 @@ def comparator(study: ModalityStudy):
     main = study.main[study.main.n_labelled == study.main.n_labelled.max()]
     whole = main.drop_duplicates("seed")[["seed", "n_labelled", "comparator"]]
     words = "beats" if whole.comparator.min() > plain else "does not always beat"
-    for key, value in (("auc", whole.comparator.mean()), ("sd", whole.comparator.std())):
-        results.add(f"comparator_{key}", float(value), text=f"{value:.3f}", cell=cell)
+    results.add(
+        "comparator_auc", float(whole.comparator.mean()), text=f"{whole.comparator.mean():.3f}", cell=cell
+    )
+    several = len(whole) > 1
+    spread = float(whole.comparator.std()) if several else None
+    results.add("comparator_sd", spread, text=f"{spread:.3f}" if several else "unknown, one seed", cell=cell)
     results.add("plain_auc", plain, cell=cell)
     results.add("comparator_is_sound", int(words == "beats"), text=words, cell=cell)
     _published(study, baselines / "published.json", float(whole.comparator.mean()))
