@@ -168,21 +168,24 @@ def secondary(study: ModalityStudy):
         for r in study.records
         if r.record_id in kept
     ]
-    means = pd.DataFrame(rows).groupby("seed").mean().dropna(axis=1)
-    table = pd.DataFrame({name: _over_seeds(means[name]) for name in means}, index=["mean", "low", "high"]).T
+    means = pd.DataFrame(rows).groupby("seed").mean()
+    known = [name for name in means if means[name].notna().sum() > 1]  # older records lack some scores
+    found = {name: _over_seeds(means[name].dropna()) for name in known}
+    table = pd.DataFrame(found, index=["mean", "low", "high", "seeds"]).T
     for name in ("balanced_accuracy", "precision_recall", "sensitivity_at_90", "calibration_error"):
         row = table.loc[name] if name in table.index else None
         text = NOT_RUN if row is None else interval(row["mean"], row.low, row.high)
         value = None if row is None else float(row["mean"])
         study.results.add(name, value, text=text, cell=study.label("secondary"))
-    return show_table(table.assign(seeds=len(means)).reset_index(names="difference of"), decimals=4)
+    table["seeds"] = table["seeds"].astype(int)
+    return show_table(table.reset_index(names="difference of"), decimals=4)
 
 
 def _over_seeds(values) -> list[float]:
-    """Return the mean over seeds and its 95% t limits."""
+    """Return the mean over seeds, its 95% t limits and the number of seeds."""
     mean, error = values.mean(), values.std(ddof=1) / np.sqrt(len(values))
     half = t.ppf(0.975, len(values) - 1) * error
-    return [mean, mean - half, mean + half]
+    return [mean, mean - half, mean + half, len(values)]
 
 
 def with_published(study: ModalityStudy):

@@ -64,8 +64,7 @@ def _draw(data: pd.DataFrame, scale: str, level: float) -> Figure:
     styles = looks(data["method"])
     for axes, name in zip(panels, names, strict=False):
         _panel(axes, data[data.dataset == name], styles)
-        axes.set_title(name)
-    figure.supxlabel("Minutes of pretraining (logarithmic)", fontsize=10.5)
+        axes.set(title=name, xlabel="Minutes of pretraining")
     figure.supylabel(f"Gain in {scale} ({number(100 * level)}% interval)", fontsize=10.5)
     handles = {text: mark for axes in panels[: len(names)] for mark, text in _entries(axes)}
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False)

@@ -62,6 +62,8 @@ def matrix_plot(
         panels[0].set_ylabel(y_label)
         figure.colorbar(picture, ax=list(panels), label=label, shrink=0.75)
         finish(figure, left=False)
+        for axes in panels:
+            axes.spines[:].set_visible(False)
     count = sum(values.size for values in matrices.values())
     return Drawing(figure, data, _alt(data, label, x_label, y_label), count=count, unit="pairs")
 
