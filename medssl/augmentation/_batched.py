@@ -125,13 +125,46 @@ def _geometry(images, policy, draw):
         ],
         dim=-2,
     )[:, 0, 0]  # [batch, 2, 3]
-    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
+    grid = _affine_grid(matrix, *images.shape[2:])
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def _affine_grid(matrix, height, width):
+    """Return the places of `affine_grid`, bit for bit on a processor, without its small matrix products."""
+    rows, columns = (_centres(n, matrix.device) for n in (height, width))
+    places = matrix.new_empty(2, len(matrix), height, width)
+    for place, (across, down, shift) in zip(places, matrix.permute(1, 2, 0)[..., None, None], strict=True):
+        torch.mul(columns.expand(height, width), across, out=place)
+        place.add_(down * rows[:, None]).add_(shift)
+    return places.permute(1, 2, 3, 0)  # [batch, height, width, 2]
+
+
+def _centres(n, device):
+    return torch.linspace(-1, 1, n, device=device) * (n - 1) / n
+
+
+def _mean_of_neighbours(images):
+    """Return the mean over 3 x 3 pixels inside the image: `avg_pool2d` bit for bit, and faster here."""
+    height, width = images.shape[2:]
+    padded = functional.pad(images, (1, 1, 1, 1))
+    total = padded[..., :height, :width].clone()
+    for row in range(3):
+        for column in range(3):
+            if row or column:
+                total += padded[..., row : row + height, column : column + width]
+    return total / _neighbours(height, width, images.device)
+
+
+def _neighbours(height, width, device):
+    rows, columns = (3 - (places == 0).float() - (places == n - 1).float() for n, places in (
+        (height, torch.arange(height, device=device)), (width, torch.arange(width, device=device)),
+    ))  # fmt: skip
+    return rows[:, None] * columns
 
 
 def _intensity(images, policy, draw):
     if policy.blur:
-        smooth = functional.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
+        smooth = _mean_of_neighbours(images)
         images = torch.lerp(images, smooth, draw(0.0, policy.blur))
     if policy.gamma:
         images = images.clamp_min(1e-4) ** (draw() * policy.gamma).exp()

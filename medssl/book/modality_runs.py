@@ -89,6 +89,10 @@ def seeds_as_clusters(study: ModalityStudy):
     rows = study.main[study.main.subset.isna()]
     cells = rows.groupby("seed").size()
     rows = rows[rows.seed.isin(cells.index[cells == cells.max()])]
+    if rows.seed.nunique() < 2:
+        for key in ("seed_gain", "seed_gain_verdict", "seed_slope"):
+            study.results.add(key, None, text="not known from one seed", cell=study.label("seeds"))
+        return Markdown("Only one seed has every cell, which says nothing about seeds.")
     clustered = by_seed(rows)
     for key in ("mean", "slope"):
         name = "seed_gain" if key == "mean" else "seed_slope"

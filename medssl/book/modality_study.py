@@ -119,12 +119,19 @@ def runs(study: ModalityStudy):
         "unlabelled": main.n_unlabelled.max(), "test_images": main.n_test.iloc[0],
         "negative_effects": (effects.yi < 0).sum(), "all_effects": len(effects),
     }  # fmt: skip
+    counts |= _completeness(study)
     for key, value in counts.items():
         results.add(key, int(value), cell=cell)
     words = ", ".join(display_name(name) for name in effects.method.unique())
     results.add("method_names", int(main.method.nunique()), text=words, cell=cell)
     columns = ["method", "n_labelled", "seeds", "replicates", "ssl", "comparator", "yi", "vi", "positive"]
     return show_table(effects.sort_values(["n_labelled", "method"]), columns, decimals=4)
+
+
+def _completeness(study):
+    """Count the cells that the protocol lists for these images, and those that are recorded."""
+    listed = {cell.record_id for name in PHASES for cell in phase(name, study.dataset)}
+    return {"listed_cells": len(listed), "recorded_cells": len(listed & set(study.table.record_id))}
 
 
 def curves(study: ModalityStudy):

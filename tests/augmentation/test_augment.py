@@ -4,8 +4,10 @@ import dataclasses
 
 import pytest
 import torch
+from torch.nn import functional
 
 from medssl.augmentation import Policy, augment
+from medssl.augmentation._batched import _affine_grid, _mean_of_neighbours
 
 ON = {
     "crop_scale": 0.5, "rotation_degrees": 30.0, "horizontal_flip": 1.0, "shift": 0.2, "contrast": 0.5,
@@ -268,3 +270,14 @@ def test_ghosts_are_copies_along_the_columns():
     assert torch.allclose(ghosted[..., 12] + ghosted[..., 20], 0.5 * share, atol=1e-6)
     assert (ghosted[..., 20] >= ghosted[..., 12]).all()
     assert set(ghosted.sum((0, 1, 2)).nonzero().flatten().tolist()) == {4, 12, 20}
+
+
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (20, 31), (2, 5)])
+def test_fast_parts_are_those_of_torch_bit_for_bit(height, width):
+    """Places of an affine map and means of neighbours equal `affine_grid` and `avg_pool2d` on a processor."""
+    matrix = torch.randn(5, 2, 3, generator=seeded())
+    places = functional.affine_grid(matrix, [5, 1, height, width], align_corners=False)
+    assert torch.equal(_affine_grid(matrix, height, width), places)
+    images = random_images(5, height, width)
+    smooth = functional.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
+    assert torch.equal(_mean_of_neighbours(images), smooth)

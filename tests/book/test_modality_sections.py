@@ -74,6 +74,8 @@ def test_counts_are_those_of_the_records(fresh):
     assert entry(fresh, "comparisons")["value"] == len(table)
     assert entry(fresh, "positive")["value"] == (table.gain > 0).sum()
     assert entry(fresh, "negative_effects")["value"] == (fresh.effects.yi < 0).sum()
+    assert entry(fresh, "recorded_cells")["value"] <= entry(fresh, "listed_cells")["value"]
+    assert entry(fresh, "recorded_cells")["value"] >= len(table)
 
 
 def test_the_pooled_gain_is_that_of_the_records(fresh):
@@ -112,6 +114,14 @@ def test_seeds_are_one_value_each(fresh):
     whole = rows.groupby("seed").filter(lambda part: len(part) == rows.groupby("seed").size().max())
     expected = whole.groupby("seed").gain.mean().mean()
     assert entry(fresh, "seed_gain")["value"] == pytest.approx(expected)
+
+
+def test_one_seed_says_nothing_about_seeds(fresh):
+    """The results are there in words, so that a page can be built while a study runs."""
+    for name in ("table", "study_table", "main"):
+        vars(fresh)[name] = getattr(fresh, name).query("seed == 1")
+    seeds_as_clusters(fresh)
+    assert entry(fresh, "seed_gain")["text"] == "not known from one seed"
 
 
 def test_the_supervised_comparator_has_its_own_mean(fresh):
