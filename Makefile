@@ -60,7 +60,7 @@ verify: venv  ## open every page of _build/html in headless Chromium and check i
 	$(BIN)/python -m pytest tests_rendered
 
 bench: venv  ## time the book and the pretraining
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script || exit 1; done
 
 lock: venv  ## resolve the ranges of pyproject.toml anew into requirements.lock
 	rm -f requirements.lock.part && cp requirements.lock requirements.lock.part
