@@ -54,7 +54,7 @@ def other_comparators(study: ModalityStudy):
     rows = []
     for kind, key in COMPARATORS.items():
         runs = study.runs(comparator_kind=kind)
-        if runs.seed.nunique() < 2:
+        if runs.empty or runs.groupby(["method", "n_labelled"]).seed.nunique().max() < 2:
             _missing(study, "comparators", f"gain_{key}")
             continue
         effects = study_effects(runs)
@@ -100,8 +100,11 @@ def pools(study: ModalityStudy):
         (study.main.n_labelled == smaller.n_labelled.iloc[0])
         & study.main.method.isin(smaller.method.unique())
     ]
-    effects = study_effects(pd.concat([whole, smaller], ignore_index=True))
-    fit = pool_model(effects)
+    try:
+        effects = study_effects(pd.concat([whole, smaller], ignore_index=True))
+        fit = pool_model(effects)
+    except UsageError:  # too few seeds or pools so far
+        return _missing(study, "pools", "pool_slope")
     at = list(fit.names).index("log10_pool")
     text = _words(fit.coef[at], fit.ci_low[at], fit.ci_high[at])
     study.results.add("pool_slope", float(fit.coef[at]), text=text, cell=study.label("pools"))
@@ -112,9 +115,10 @@ def pools(study: ModalityStudy):
 def sources(study: ModalityStudy):
     """Report what pretraining on the images of other modalities brings beside the own images."""
     away = study.study_table[study.study_table.pretrain_on.notna()]
-    if away.seed.nunique() < 2:
+    try:
+        found = source_gains(pd.concat([study.main, away], ignore_index=True))
+    except UsageError:  # no two seeds so far
         return _missing(study, "sources", "source_difference")
-    found = source_gains(pd.concat([study.main, away], ignore_index=True))
     low, high = found.difference_low.min(), found.difference_high.max()
     text = (
         f"between {found.difference.min():+.3f} and {found.difference.max():+.3f} "
@@ -146,9 +150,10 @@ def split_of_variation(study: ModalityStudy, method: str = "simclr"):
     runs = study.runs()
     runs = runs[(runs.method == method) & (runs.n_labelled == _middle(study))]
     runs = runs[runs.subset.isna() | (runs.subset >= 200)]
-    if runs.subset.nunique() < 2 or runs.seed.nunique() < 2:
+    try:
+        found = variation(runs)
+    except UsageError:  # too few subsets or seeds so far
         return _missing(study, "variation", "variation")
-    found = variation(runs)
     gain = found[found.quantity == "gain"]
     parts = [f"{COMPONENTS[row.component]} {row.share:.0%}" for row in gain.itertuples()]
     deviation = float(np.sqrt(gain.variance.sum()))
