@@ -101,7 +101,7 @@ study_of.runs(study)
 # %% [markdown]
 # ## Learning curves
 #
-# (mri-learning-curves)=
+# (mri-curves)=
 
 # %% tags=["hide-input"]
 study_of.curves(study)
@@ -130,7 +130,7 @@ running.comparator(study)
 # with $\tau^2$ by restricted maximum likelihood and the intervals of {cite:t}`knapp2003improved`, whose factor is not allowed to narrow an interval.
 # The effects share seeds and test images, and this model treats them as independent: its intervals may be too narrow or too wide.
 #
-# (mri-gain-by-label-ratio)=
+# (mri-gain)=
 
 # %% tags=["hide-input"]
 study_of.gain_by_ratio(study)
@@ -144,7 +144,7 @@ study_of.pooled(study)
 # %% [markdown]
 # ### Effect by effect
 #
-# (mri-gain-forest)=
+# (mri-forest)=
 
 # %% tags=["hide-input"]
 study_of.method_forest(study)

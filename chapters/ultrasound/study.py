@@ -97,7 +97,7 @@ study_of.runs(study)
 # %% [markdown]
 # ## Learning curves
 #
-# (ultrasound-learning-curves)=
+# (ultrasound-curves)=
 
 # %% tags=["hide-input"]
 study_of.curves(study)
@@ -126,7 +126,7 @@ running.comparator(study)
 # with $\tau^2$ by restricted maximum likelihood and the intervals of {cite:t}`knapp2003improved`, whose factor is not allowed to narrow an interval.
 # The effects share seeds and test images, and this model treats them as independent: its intervals may be too narrow or too wide.
 #
-# (ultrasound-gain-by-label-ratio)=
+# (ultrasound-gain)=
 
 # %% tags=["hide-input"]
 study_of.gain_by_ratio(study)
@@ -140,7 +140,7 @@ study_of.pooled(study)
 # %% [markdown]
 # ### Effect by effect
 #
-# (ultrasound-gain-forest)=
+# (ultrasound-forest)=
 
 # %% tags=["hide-input"]
 study_of.method_forest(study)

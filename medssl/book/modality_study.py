@@ -98,10 +98,10 @@ class ModalityStudy:
         """Return the label of a section's cell."""
         return f"{self.modality}-{section}"
 
-    def figure(self, drawing, section: str, title: str, caption: str, table, bars: str):
-        """Save a drawing of this study and return its card."""
-        name = f"{self.modality}-{section}"
-        return study_figure(self.place, drawing, name, title, caption, table, bars, name)
+    def figure(self, drawing, name: str, section: str, title: str, caption: str, table, bars: str):
+        """Save a drawing that a section's cell makes under a name of its own, and return its card."""
+        words = (f"{self.modality}-{name}", title, caption)
+        return study_figure(self.place, drawing, *words, table, bars, self.label(section))
 
 
 def _listed(value) -> list:
@@ -138,7 +138,7 @@ def curves(study: ModalityStudy):
     """Draw the learning curves of all arms."""
     rows = study.main[study.main.subset.isna()]
     return study.figure(
-        learning_curve(arm_scores(rows, "random initialisation")), "learning-curves",
+        learning_curve(arm_scores(rows, "random initialisation")), "learning-curves", "curves",
         f"Learning curves on {study.title}",
         f"Test AUC on {study.title} of fine-tuned encoders, pretrained or not, against the number of labels",
         rows, "Bars: 95% t interval over seeds",
@@ -150,7 +150,7 @@ def gain_by_ratio(study: ModalityStudy):
     effects = study.effects
     line = survey_fit(effects, effects[["log10_label_ratio"]])
     return study.figure(
-        bubble(effects, line, comparator="random initialisation", dodge=0.04), "gain-by-label-ratio",
+        bubble(effects, line, comparator="random initialisation", dodge=0.04), "gain-by-label-ratio", "gain",
         f"Gain in AUC against the label ratio on {study.title}",
         f"Gain in test AUC of pretraining and fine-tuning over random initialisation on {study.title}, each "
         "bubble the mean over seeds of one method and label count",
@@ -180,20 +180,20 @@ def method_forest(study: ModalityStudy):
     effects = study.effects
     by_method = {name: survey_fit(part) for name, part in effects.groupby("method")}
     for name, fit in by_method.items():
-        report_estimate(study.results, f"gain_{name}", fit.predict().iloc[0], cell=study.label("gain-forest"))
+        report_estimate(study.results, f"gain_{name}", fit.predict().iloc[0], cell=study.label("forest"))
     best = max(by_method, key=lambda name: by_method[name].coef[0])
     study.results.add(
         "largest_method",
         float(by_method[best].coef[0]),
         text=display_name(best),
-        cell=study.label("gain-forest"),
+        cell=study.label("forest"),
     )
     return study.figure(
         forest(
             effects.assign(label=[f"{n:,} labels" for n in effects.n_labelled]), survey_fit(effects),
             groups="method", group_fits=by_method, comparator="random initialisation",
         ),
-        "gain-forest", f"Gain in AUC by method and label count on {study.title}",
+        "gain-forest", "forest", f"Gain in AUC by method and label count on {study.title}",
         f"Gain in test AUC of pretraining and fine-tuning over random initialisation on {study.title}, by "
         "method and label count; diamonds are random-effects means, the bar is the prediction interval",
         study.main, "Bars: 95% confidence",

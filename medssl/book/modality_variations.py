@@ -221,7 +221,8 @@ def frozen(study: ModalityStudy):
     report_estimate(study.results, "probe_gain", mean, cell=study.label("probe"))
     line = survey_fit(effects, effects[["log10_label_ratio"]])
     return study.figure(
-        bubble(effects, line, comparator="frozen random encoder", dodge=0.04), "probe",
+        bubble(effects, line, comparator="frozen random encoder", dodge=0.04),
+        "probe-gain-by-label-ratio", "probe",
         f"Gain in AUC of linear probes against the label ratio on {study.title}",
         f"Gain in test AUC of a linear probe on pretrained over one on random features, {study.title}, each "
         "bubble the mean over seeds of one method and label count",
