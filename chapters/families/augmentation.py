@@ -152,4 +152,4 @@ preservation_table(table)
 # - One network and one seed stand behind each row, so that the intervals cover the choice of patients only.
 # - A view that loses the label in a few images may still be worth having in pretraining, which needs no label.
 #
-# The check runs on images of your own: `medssl.evaluation.preservation.label_preservation` takes any classifier, images, labels and a modality.
+# The check runs on images of your own: `label_preservation` of `medssl.evaluation.preservation` takes any classifier, images, labels and a modality.
