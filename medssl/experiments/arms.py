@@ -18,6 +18,7 @@ from medssl.experiments.corruptions import predict_corrupted
 from medssl.files import atomic_path
 from medssl.training.calibration import calibrate_normalisation
 from medssl.training.checkpoint import load_encoder, save_encoder
+from medssl.training.matched import images_seen, matched_schedule
 from medssl.training.pretrain import pretrain
 from medssl.training.selection import choose_learning_rate
 from medssl.training.subsets import nested_subset
@@ -143,10 +144,7 @@ def _schedule(cell, arm, n):
     """Return the schedule of an arm: the matched comparator trains on for the passes of pretraining."""
     if arm == "ssl" or cell.comparator != "compute_matched":
         return cell.transfer
-    batch = min(cell.pretrain.batch_size, len(pool_rows(cell)))
-    passes = VIEWS * cell.pretrain.epochs * (len(pool_rows(cell)) // batch) * batch
-    steps = cell.transfer.steps(n) + passes // cell.transfer.batch_size
-    return replace(cell.transfer, least_steps=steps, most_steps=steps)
+    return matched_schedule(cell.transfer, n, images_seen(cell.pretrain, len(pool_rows(cell)), VIEWS))
 
 
 def _validation(cell):

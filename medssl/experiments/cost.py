@@ -11,7 +11,7 @@ from tqdm import tqdm
 from medssl import encoders
 from medssl.experiments import arms
 from medssl.experiments.cell import Cell
-from medssl.training import pretrain, split_budget, transfer
+from medssl.training import images_seen, pretrain, split_budget, transfer
 from medssl.training.tensors import Standardisation, pick_device
 
 __all__ = ["Job", "estimate", "jobs_of", "missing_cells", "pretraining_passes", "transfer_passes"]
@@ -66,9 +66,7 @@ def pretraining_passes(cell: Cell) -> int:
     >>> pretraining_passes(Cell("phantom_xray", 20, 0, dataset_options=(("n", 60),)))
     1800
     """
-    images = len(arms.pool_rows(cell))
-    batch = min(cell.pretrain.batch_size, images)
-    return cell.pretrain.epochs * (images // batch) * batch
+    return images_seen(cell.pretrain, len(arms.pool_rows(cell)))
 
 
 def transfer_passes(cell: Cell, arm: str) -> int:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from medssl.data.card import read_card
+from medssl.experiments.records import find_records, load_records, to_table
 from medssl.experiments.study import METHODS, PHASES, SEEDS, STUDY
+from medssl.training import TransferConfig
 
 CHAPTERS = Path(__file__).parents[2] / "chapters"
 MODALITIES = ("xray", "ct", "mri", "ultrasound")
@@ -90,3 +92,11 @@ def test_advice_states_its_evidence(modality):
     section = page(modality).split(f"({modality}-advice-how)=")[1].split("\n(")[0]
     for piece in re.split(r"^- ", section, flags=re.M)[1:]:
         assert "Evidence:" in piece or "{result}`" in piece or "not part of this study" in piece, piece
+
+
+def test_what_the_ct_page_says_of_the_schedule_holds():
+    """Training on all labels ends before every image was seen once."""
+    assert "less than one pass over all labelled images" in page("ct")
+    table = to_table(load_records(find_records(CHAPTERS.parent / "records", "organamnist")))
+    labels, schedule = int(table.n_labelled.max()), TransferConfig()
+    assert schedule.steps(labels) * schedule.batch_size < labels == table.n_unlabelled.max()
