@@ -65,7 +65,7 @@ def study_runs(records: Path) -> pd.DataFrame:
         The columns of `medssl.experiments.to_table` and `passes`, images that passed in pretraining.
         Records with a part of the pool, other images to pretrain on or other subsets are left out.
     """
-    loaded = load_records(find_records(records))
+    loaded = [each for each in load_records(find_records(records)) if "auc" in each.gain]
     if not loaded:
         raise UsageError(f"there is no record below {records}: run a grid with medssl run.")
     table = to_table(loaded)

@@ -12,7 +12,7 @@ import torch
 from medssl import data, encoders
 from medssl.data._dataset import SPLITS, ImageDataset
 from medssl.errors import DataError
-from medssl.experiments import provenance
+from medssl.experiments import provenance, volumes
 from medssl.experiments.cell import Cell, digest
 from medssl.experiments.corruptions import predict_corrupted
 from medssl.files import atomic_path
@@ -53,6 +53,8 @@ def label_rows(cell: Cell) -> np.ndarray:
     train = load_split(cell, "train")
     n = len(train) if cell.n_labelled is None else cell.n_labelled
     seed = cell.seed if cell.subset is None else cell.subset
+    if cell.segments:
+        return volumes.nested_rows(len(train), n, seed)
     return nested_subset(train.labels, n, seed, train.groups)
 
 
@@ -102,7 +104,7 @@ def run_pretraining(cell: Cell, work: Path, device: str | None = None, progress:
     train, running = pool_images(cell), final.with_suffix(".running.pt")
     done = pretrain(
         train.images[pool_rows(cell)], train.modality, cell.pretrain,
-        seed=cell.seed, device=device, checkpoint=running, progress=progress,
+        seed=cell.seed, device=device, checkpoint=running, progress=progress, crop=cell.crop,
     )  # fmt: skip
     about = {
         "encoder": cell.pretrain.encoder, "modality": train.modality, "minutes": done.minutes,
@@ -121,6 +123,10 @@ def run_arm(cell: Cell, arm: str, work: Path, device: str | None = None) -> Path
         return target
     train, rows = load_split(cell, "train"), label_rows(cell)
     encoder, standardisation = _encoder(cell, arm, work, device)
+    if cell.segments:
+        test = load_split(cell, "test")
+        _write(target, *volumes.train_and_score(cell, train, rows, test, encoder, standardisation, device))
+        return target
     images, labels = train.images[rows], train.labels[rows]
     common = (images, labels, len(train.classes), encoder, train.modality, standardisation)
     rate, losses = choose_learning_rate(
@@ -166,7 +172,8 @@ def _encoder(cell, arm, work, device):
     else:
         encoder = _comparator(cell, work, device)
     encoder = encoder.to(device)
-    calibrate_normalisation(encoder, to_tensor(pool, device), standardisation)
+    at_once = volumes.AT_ONCE if cell.segments else 256
+    calibrate_normalisation(encoder, to_tensor(pool, device), standardisation, at_once)
     return encoder.cpu(), standardisation
 
 
@@ -193,13 +200,15 @@ def _supervised(cell, encoder, work, device):
     return final
 
 
-def _write(target, probabilities, about, corrupted=()):
+def _write(target, cases, about, corrupted=()):
     with atomic_path(target) as part, open(part, "wb") as stream:
-        np.savez(stream, probabilities=probabilities, about=np.array(json.dumps(about)), **dict(corrupted))
+        np.savez(stream, probabilities=cases, about=np.array(json.dumps(about)), **dict(corrupted))
 
 
 def read_arm(path: Path) -> tuple[np.ndarray, dict, dict]:
     """Return test probabilities [n, classes], the facts of training, and those of corrupted images by name.
+
+    A segmentation has the Dice of each test case and structure in place of probabilities.
 
     Raises
     ------

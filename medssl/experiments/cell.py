@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 from medssl.errors import UsageError
 from medssl.training.pretrain import PretrainConfig
+from medssl.training.segmentation import SegmentationConfig
 from medssl.training.selection import SelectionConfig
 from medssl.training.transfer import TransferConfig
 
@@ -16,7 +17,7 @@ COMPARATORS = ("random", "compute_matched", "supervised")
 # fields that came later: at their default they are left out, so that older records keep their names
 _LATER = {
     "comparator": "random", "supervised_on": None, "pool": 1.0, "pretrain_on": None, "subset": None,
-    "corruptions": False,
+    "corruptions": False, "crop": None,
 }  # fmt: skip
 
 
@@ -44,7 +45,8 @@ class Cell:
     seed : int
         Draws the subset, the weights, the pretraining and the head, for both arms.
     pretrain, transfer, selection
-        Configurations; their defaults are the protocol.
+        Configurations; their defaults are the protocol. A `SegmentationConfig` in place of a
+        `TransferConfig` makes a cell of volumes with masks; it has one learning rate, so nothing is selected.
     dataset_options : tuple of (str, value)
         Options of a generated source.
     comparator : str
@@ -60,13 +62,15 @@ class Cell:
         Draws the labelled subset in place of the seed, to tell their variation apart.
     corruptions : bool
         Also score the test images with graded noise, blur, contrast, bias field and gain.
+    crop : tuple of int, optional
+        Depth, height and width in voxels of the random part of a volume that pretraining sees.
     """
 
     dataset: str
     n_labelled: int | None
     seed: int
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
-    transfer: TransferConfig = field(default_factory=TransferConfig)
+    transfer: TransferConfig | SegmentationConfig = field(default_factory=TransferConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     dataset_options: tuple[tuple[str, float | int], ...] = ()
     comparator: str = "random"
@@ -75,6 +79,7 @@ class Cell:
     pretrain_on: str | None = None
     subset: int | None = None
     corruptions: bool = False
+    crop: tuple[int, int, int] | None = None
 
     def __post_init__(self):
         if self.comparator not in COMPARATORS:
@@ -85,6 +90,13 @@ class Cell:
             raise UsageError("a supervised comparator needs supervised_on, and no other comparator has it.")
         if not 0 < self.pool <= 1:
             raise UsageError(f"pool must be above 0 and at most 1, got {self.pool}.")
+        if self.segments and (self.comparator != "random" or self.corruptions):
+            raise UsageError("a segmentation is compared with random initialisation, on images as they are.")
+
+    @property
+    def segments(self) -> bool:
+        """Whether the task is to segment volumes."""
+        return isinstance(self.transfer, SegmentationConfig)
 
     def to_dict(self) -> dict:
         """Return plain nested data, as it stands in the record."""
@@ -111,6 +123,7 @@ class Cell:
         parts = {"dataset": name, "dataset_options": [list(pair) for pair in options]}
         parts |= {"pretrain": config["pretrain"], "seed": self.seed}
         parts |= {"pool": self.pool} if self.pool < 1 else {}
+        parts |= {"crop": config["crop"]} if self.crop else {}
         return f"{name}-{self.pretrain.method}-s{self.seed:02d}-{digest(parts)}"
 
     def arm_id(self, arm: str) -> str:
@@ -119,7 +132,7 @@ class Cell:
         if arm == "ssl":
             dropped = ("comparator", "supervised_on")
         elif arm == "comparator":
-            dropped = ("pool", "pretrain_on")
+            dropped = ("pool", "pretrain_on", "crop")
             config["pretrain"] = self._of_comparator()
         else:
             raise UsageError(f"unknown arm {arm!r}: 'ssl' or 'comparator'.")
@@ -145,8 +158,9 @@ def from_dict(config: dict) -> Cell:
         return Cell(
             **{
                 **config,
+                **_sides(config),
                 "pretrain": PretrainConfig(**config["pretrain"]),
-                "transfer": TransferConfig(**config["transfer"]),
+                "transfer": _transfer(config["transfer"]),
                 "selection": SelectionConfig(
                     **{**config["selection"], "learning_rates": tuple(config["selection"]["learning_rates"])}
                 ),
@@ -155,3 +169,15 @@ def from_dict(config: dict) -> Cell:
         )
     except (TypeError, KeyError) as error:
         raise UsageError(f"not the configuration of a cell: {error}") from error
+
+
+def _sides(config: dict) -> dict:
+    """Return the sides of a crop as a tuple again."""
+    return {"crop": tuple(config["crop"])} if config.get("crop") else {}
+
+
+def _transfer(config: dict) -> TransferConfig | SegmentationConfig:
+    """Return the configuration of the task, which a classification names."""
+    if "adaptation" in config:
+        return TransferConfig(**config)
+    return SegmentationConfig(**{**config, **_sides(config)})

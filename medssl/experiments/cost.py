@@ -12,6 +12,7 @@ from medssl import encoders
 from medssl.experiments import arms
 from medssl.experiments.cell import Cell
 from medssl.training import images_seen, pretrain, split_budget, transfer
+from medssl.training.segmentation import segment
 from medssl.training.tensors import Standardisation, pick_device
 
 __all__ = ["Job", "estimate", "jobs_of", "missing_cells", "pretraining_passes", "transfer_passes"]
@@ -72,6 +73,8 @@ def pretraining_passes(cell: Cell) -> int:
 def transfer_passes(cell: Cell, arm: str) -> int:
     """Return how many labelled images pass in the training of an arm, the choice of its rate included."""
     n, choice = len(arms.label_rows(cell)), cell.selection
+    if cell.segments:
+        return cell.transfer.steps * min(cell.transfer.batch_size, n)
     schedule = arms._schedule(cell, arm, n)
     final = schedule.steps(n) * min(schedule.batch_size, n)
     if n < choice.least_labels and choice.validation == "budget":
@@ -173,7 +176,7 @@ def _pretraining_speed(cell, device, batches: int = 3) -> float:
 
     def run(epochs):
         config = replace(cell.pretrain, epochs=epochs)
-        return pretrain(images, pool.modality, config, device=device).minutes * 60
+        return pretrain(images, pool.modality, config, device=device, crop=cell.crop).minutes * 60
 
     run(1)
     return size * batches / max(run(1 + batches) - run(1), 1e-6)
@@ -183,8 +186,18 @@ def _transfer_speed(cell, device, steps: int = 20) -> float:
     train = arms.load_split(cell, "train")
     size = min(cell.transfer.batch_size, len(train))
     encoder = encoders.build(cell.pretrain.encoder).to(pick_device(device)).cpu()
+    if cell.segments:
+        return _segmentation_speed(cell, train, encoder, device)
     config = replace(cell.transfer, least_steps=steps, most_steps=steps)
     labels = np.arange(size) % len(train.classes)
     common = (train.images[:size], labels, len(train.classes), encoder, train.modality)
     done = transfer(*common, Standardisation.of(train.images[:size]), config, device=device)
+    return size * steps / max(done.minutes * 60, 1e-6)
+
+
+def _segmentation_speed(cell, train, encoder, device, steps: int = 3) -> float:
+    size = min(cell.transfer.batch_size, len(train))
+    images, masks = train.images[:size], train.labels[:size]
+    config, standardise = replace(cell.transfer, steps=steps), Standardisation.of(images)
+    done = segment(images, masks, len(train.classes), encoder, standardise, config, device=device)
     return size * steps / max(done.minutes * 60, 1e-6)

@@ -18,7 +18,7 @@ __all__ = ["code_sha256", "commit", "data_sha256", "device_facts", "versions"]
 # data sources are not among them: the images themselves are hashed
 _PARTS = (
     "augmentation", "encoders", "evaluation", "ssl", "training", "experiments/arms.py", "experiments/cell.py",
-    "experiments/corruptions.py",
+    "experiments/corruptions.py", "experiments/volumes.py",
 )  # fmt: skip
 _LIBRARIES = ("torch", "numpy", "scikit-learn", "monai")
 

@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medssl.errors import DataError
 from medssl.evaluation import METRICS, paired_bootstrap, scores, secondary_scores
-from medssl.experiments import provenance
+from medssl.experiments import provenance, volumes
 from medssl.experiments.arms import label_rows, load_split, pool_rows, read_arm
 from medssl.experiments.cell import Cell, digest
 from medssl.experiments.corruptions import corrupted_rows
 from medssl.files import read_json, write_json
 from medssl.training.checkpoint import load_checkpoint
+from medssl.training.segmentation import SegmentationConfig
 from medssl.training.tensors import pick_device
 
 __all__ = ["Record", "find_records", "load_records", "record_path", "to_table", "write_record"]
@@ -101,10 +102,10 @@ def write_record(cell: Cell, ssl: Path, comparator: Path, encoder: Path, folder:
         n_labelled=len(rows),
         n_unlabelled=len(pool_rows(cell)),
         n_test=len(test),
-        class_counts=np.bincount(train.labels[rows], minlength=len(train.classes)).tolist(),
+        class_counts=_class_counts(cell, train, rows),
         subset_sha256=digest(rows.tolist()),
-        **{name: Arm(**about, scores=_scores(test.labels, p)) for name, (p, about, _) in arms.items()},
-        gain={name: _gain(test, pair, name, cell.seed) for name in METRICS},
+        **{name: _arm(test.labels, cases, about) for name, (cases, about, _) in arms.items()},
+        gain=_gains(cell, test, pair),
         pretraining=_pretraining(encoder),
         code_sha256=provenance.code_sha256(),
         data_sha256=provenance.data_sha256(train, load_split(cell, "val"), test),
@@ -119,8 +120,27 @@ def write_record(cell: Cell, ssl: Path, comparator: Path, encoder: Path, folder:
     return write_json(record_path(cell, folder), found)
 
 
+def _class_counts(cell, train, rows):
+    """Count the labelled images of each class; of volumes, those in which it occurs."""
+    if cell.segments:
+        return volumes.volumes_with(train.labels[rows], len(train.classes))
+    return np.bincount(train.labels[rows], minlength=len(train.classes)).tolist()
+
+
+def _arm(labels, cases, about):
+    """Return an arm with its scores; a segmentation was scored when its masks were at hand."""
+    found = about if "scores" in about else about | {"scores": _scores(labels, cases)}
+    return Arm(**found)
+
+
 def _scores(labels, probabilities):
     return scores(labels, probabilities) | secondary_scores(labels, probabilities)
+
+
+def _gains(cell, test, pair):
+    if cell.segments:
+        return {"dice": Gain(**vars(volumes.dice_gain(*pair, test.groups, cell.seed)))}
+    return {name: _gain(test, pair, name, cell.seed) for name in METRICS}
 
 
 def _gain(test, pair, metric, seed):
@@ -204,13 +224,15 @@ def to_table(records: list[Record], metric: str = "auc") -> pd.DataFrame:
     Parameters
     ----------
     records : list of Record
+        Those of another task than `metric` is a score of are passed over.
     metric : str
-        A key of `medssl.evaluation.METRICS`.
+        A key of `medssl.evaluation.METRICS`, or "dice".
     """
     rows = [
         {
             "record_id": r.record_id, "dataset": r.cell["dataset"], "modality": r.modality,
-            "method": r.cell["pretrain"]["method"], "adaptation": r.cell["transfer"]["adaptation"],
+            "method": r.cell["pretrain"]["method"],
+            "adaptation": r.cell["transfer"].get("adaptation", SegmentationConfig.adaptation),
             "selection": r.cell["selection"]["validation"], "seed": r.cell["seed"],
             "comparator_kind": r.cell.get("comparator", "random"), "pool": r.cell.get("pool", 1.0),
             "pretrain_on": r.cell.get("pretrain_on"), "subset": r.cell.get("subset"),
@@ -221,6 +243,6 @@ def to_table(records: list[Record], metric: str = "auc") -> pd.DataFrame:
             "ci_low": r.gain[metric].ci_low, "ci_high": r.gain[metric].ci_high,
             "minutes": r.ssl.minutes + r.comparator.minutes, "pretraining_minutes": r.pretraining["minutes"],
         }
-        for r in records
+        for r in records if metric in r.gain
     ]  # fmt: skip
     return pd.DataFrame(rows)

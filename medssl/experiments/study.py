@@ -8,6 +8,7 @@ from itertools import product
 
 from medssl.experiments.cell import Cell
 from medssl.experiments.grids import FINE_TUNE
+from medssl.experiments.volume_study import volume_grid
 from medssl.training.pretrain import PretrainConfig
 
 __all__ = ["METHODS", "PHASES", "STUDY", "StudyData", "phase", "study_grid"]
@@ -155,7 +156,7 @@ def study_grid() -> list[Cell]:
 
     Examples
     --------
-    >>> {cell.dataset for cell in study_grid()} == set(STUDY)
+    >>> {cell.dataset for cell in study_grid()} == {*STUDY, "hippocampus"}
     True
     """
     few, rest, variations = SEEDS[:3], SEEDS[3:], ("sources", "subsets")
@@ -164,6 +165,7 @@ def study_grid() -> list[Cell]:
     cells = []
     for seeds, names in turns:
         cells += [c for dataset, name in product(STUDY, names) for c in phase(name, dataset, seeds)]
+        cells += volume_grid(seeds) if "labels" in names else []
     for dataset in STUDY:
         cells += phase("labels", dataset, SEEDS, MORE_METHODS)
     return cells

@@ -1,9 +1,10 @@
 """Square matrices side by side, such as the similarities within a batch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from medssl.errors import UsageError
@@ -20,6 +21,7 @@ def matrix_plot(
     x_label: str,
     y_label: str,
     limits: tuple[float, float] = (-1.0, 1.0),
+    names: Sequence[str] = (),
 ) -> Drawing:
     """Draw square matrices with one scale of colours.
 
@@ -33,6 +35,8 @@ def matrix_plot(
         What the columns and the rows are.
     limits : (float, float)
         The ends of the scale.
+    names : sequence of str
+        Names of the rows, which are those of the columns too; with them each cell has its number printed.
 
     Returns
     -------
@@ -43,7 +47,8 @@ def matrix_plot(
     Raises
     ------
     UsageError
-        No matrix, one that is not square, has fewer than two rows or holds what is not finite.
+        No matrix, one that is not square, has fewer than two rows or holds what is not finite, or names that
+        are not as many as its rows.
 
     Examples
     --------
@@ -51,7 +56,7 @@ def matrix_plot(
     >>> drawing.data[drawing.data.layer == "mean"].value.tolist()
     [1.0, 0.0]
     """
-    _check(matrices)
+    _check(matrices, names)
     data = pd.concat([_cells(title, values) for title, values in matrices.items()], ignore_index=True)
     with figure_style():
         figure = Figure(figsize=(WIDTH, 0.5 + WIDTH / len(matrices) * 0.86), layout="constrained")
@@ -59,7 +64,10 @@ def matrix_plot(
         for axes, (title, values) in zip(panels, matrices.items(), strict=True):
             picture = axes.imshow(values, cmap="cividis", vmin=limits[0], vmax=limits[1])
             axes.set(title=title, xlabel=x_label, xticks=[], yticks=[])
+            _print_numbers(axes, np.asarray(values), names, limits)
         panels[0].set_ylabel(y_label)
+        if names:
+            panels[0].set_yticks(range(len(names)), names)
         figure.colorbar(picture, ax=list(panels), label=label, shrink=0.75)
         finish(figure, left=False)
         for axes in panels:
@@ -68,13 +76,26 @@ def matrix_plot(
     return Drawing(figure, data, _alt(data, label, x_label, y_label), count=count, unit="pairs")
 
 
-def _check(matrices: Mapping[str, np.ndarray]) -> None:
+def _print_numbers(axes: Axes, values: np.ndarray, names: Sequence[str], limits) -> None:
+    """Name the columns and print each value in a colour that its cell lets one read."""
+    if not names:
+        return
+    axes.set_xticks(range(len(names)), names)
+    middle = sum(limits) / 2
+    for (row, column), value in np.ndenumerate(values):
+        colour = "black" if value > middle else "white"
+        axes.text(column, row, f"{value:+.3f}".replace("-", "−"), ha="center", va="center", color=colour)
+
+
+def _check(matrices: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
     if not matrices:
         raise UsageError("there is no matrix to draw.")
     for title, values in matrices.items():
         shape = np.shape(values)
         if len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2 or not np.isfinite(values).all():
             raise UsageError(f"matrix {title!r} must be square and finite, got shape {list(shape)}.")
+        if names and len(names) != shape[0]:
+            raise UsageError(f"matrix {title!r} has {shape[0]} rows and {len(names)} names.")
 
 
 def _cells(title: str, values: np.ndarray) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import copy
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -60,6 +61,7 @@ class SegmentationConfig:
     steps: int = 400
     crop: tuple[int, int, int] | None = None
     augment: bool = True
+    adaptation: ClassVar[str] = "segmentation"  # what records and tables call it
 
     def __post_init__(self):
         if not self.learning_rate > 0:

@@ -17,6 +17,7 @@ OTHER = {
     "method": "masked_autoencoder", "encoder": "resnet18", "adaptation": "linear_probe",
     "validation": "full_validation", "learning_rates": (1e-3,), "comparator": "compute_matched",
     "pool": 0.5, "pretrain_on": "phantom_mri", "subset": 7, "corruptions": True,
+    "crop": (8, 8, 8),
 }  # fmt: skip
 
 
@@ -56,7 +57,9 @@ def test_pretraining_is_shared_where_only_labels_differ(name):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_comparator_is_shared_by_methods_and_nothing_else(name):
     """Users of one comparator may differ in their pretraining, but not in the architecture."""
-    shared = (name.startswith("pretrain.") and name != "pretrain.encoder") or name in ("pool", "pretrain_on")
+    shared = (name.startswith("pretrain.") and name != "pretrain.encoder") or name in (
+        "pool", "pretrain_on", "crop",
+    )  # fmt: skip
     assert (VARIANTS[name].arm_id("comparator") == CELL.arm_id("comparator")) == shared
     assert (VARIANTS[name].arm_id("ssl") != CELL.arm_id("ssl")) == (name != "comparator")
 

@@ -8,6 +8,7 @@ from medssl.data.card import read_card
 from medssl.errors import UsageError
 from medssl.experiments import Cell, grid
 from medssl.experiments.study import METHODS, MORE_METHODS, PHASES, SEEDS, STUDY, phase, study_grid
+from medssl.experiments.volume_study import volume_grid
 from medssl.ssl import METHODS as KNOWN
 
 PROTOCOL = Path(__file__).parents[2] / "chapters" / "methods" / "protocol.md"
@@ -49,6 +50,17 @@ def test_every_method_is_known_and_the_arms_span_the_families():
     assert len(METHODS) == 5
     assert len(METHODS + MORE_METHODS) == 8
     assert set(METHODS + MORE_METHODS) <= set(KNOWN)
+
+
+def test_volumes_are_segmented_at_seven_budgets():
+    """Three methods, five seeds, subsets of the same random boxes for both arms, every cell in the study."""
+    cells = volume_grid()
+    assert {cell.dataset for cell in cells} == {"hippocampus"}
+    assert all(cell.segments and cell.crop == cell.transfer.crop for cell in cells)
+    assert len({cell.n_labelled for cell in cells}) == 7
+    assert len({cell.pretrain.method for cell in cells}) == 3
+    assert {cell.seed for cell in cells} == set(SEEDS)
+    assert set(cells) <= set(study_grid())
 
 
 def test_no_cell_stands_twice():

@@ -33,6 +33,23 @@ def test_the_alternative_text_has_the_means():
     assert drawing.unsupported_numbers() == []
 
 
+def test_named_rows_are_named_and_numbered():
+    """Names stand on both axes, and each cell shows its value in a colour that differs from its own."""
+    values = np.array([[0.5, -0.25], [0.125, -0.5]])
+    drawing = matrix_plot({"a": values}, **WORDS, limits=(-0.5, 0.5), names=["X-ray", "CT"])
+    axes = drawing.figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["X-ray", "CT"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["X-ray", "CT"]
+    assert [text.get_text() for text in axes.texts] == ["+0.500", "−0.250", "+0.125", "−0.500"]
+    assert [text.get_color() for text in axes.texts] == ["black", "white", "black", "white"]
+
+
+def test_names_must_fit_the_rows():
+    """Three names for two rows are an error."""
+    with pytest.raises(UsageError, match="2 rows and 3 names"):
+        matrix_plot({"a": np.eye(2)}, **WORDS, names=["a", "b", "c"])
+
+
 @pytest.mark.parametrize(
     "matrices",
     [{}, {"a": np.zeros((2, 3))}, {"a": np.zeros((1, 1))}, {"a": np.full((2, 2), np.inf)}],
