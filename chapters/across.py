@@ -58,7 +58,7 @@ study.recorded(whole)
 #
 # The effects of one data set share its images, seeds and comparator, so a data set is a cluster:
 # the gain is regressed on $\log_{10}$ of the label ratio with random intercepts for data set and for effect within it, and the errors are robust to what effects of one data set share.
-# *gain* is the mean at the average ratio, *slope* the change for each tenfold ratio.
+# *gain* is the mean at the average ratio, *slope* the change for each tenfold ratio, and *mean* the same model without the ratio: {result}`across:mean`, {result}`across:mean_verdict`, with {result}`across:mean_df` degrees of freedom.
 # Four clusters leave few degrees of freedom ({result}`across:degrees_of_freedom`), so the intervals are wide for a reason; caution: {result}`across:caution`.
 #
 # (across-model)=
@@ -75,7 +75,7 @@ study.gain_by_ratio(whole)
 # %% [markdown]
 # ## Modality by modality and label count by label count
 #
-# Each entry is the random-effects mean over methods of one data set at one label count, with its 95% confidence interval.
+# Each entry is the random-effects mean over methods of one data set at one label count, with its confidence interval.
 # Label counts differ between data sets, and the last one of each column is all of its labels.
 #
 # (across-labels)=

@@ -40,6 +40,7 @@ from medssl.book import Results, workspace
 from medssl.book.cost_page import (
     costs_table,
     report_costs,
+    report_throughput,
     study_costs,
     study_runs,
     throughput,
@@ -50,7 +51,7 @@ from medssl.figures import save_figure
 from medssl.figures.cost_plot import cost_plot
 from medssl.ssl import METHODS
 
-declared_data = ["records/*/*.json", "benchmarks/results/pretraining_throughput.json"]
+declared_data = ["records/*/*.json", "benchmarks/results/pretraining_throughput_*.json"]
 place, results = workspace(), Results()
 
 # %% [markdown]
@@ -60,7 +61,8 @@ place, results = workspace(), Results()
 # Below are all data sets and methods of the plain comparison: the whole pool of the own images, fine-tuning, against random weights.
 # A seed has one encoder, so its gains are averaged over label counts first, and then over seeds.
 # The variance adds that over seeds to that over test cases, and the interval is that of Student's $t$ with Satterthwaite's degrees of freedom.
-# Minutes are wall-clock time on the machine that made the record, which was shared, and count as known; the number of images that passed does not depend on the machine.
+# Minutes are wall-clock time on the machine that made most records, which was shared, and count as known; a seed that was run elsewhere counts with the mean there.
+# The number of images that passed does not depend on the machine.
 # The minutes of the labelled training, which both arms need, are left out.
 #
 # (cost-study)=
@@ -118,11 +120,17 @@ steps_table(steps, watts)
 # `benchmarks/pretraining_throughput.py` lets this package, lightly, solo-learn and MONAI take turns on one machine with the same encoder, batch and optimiser.
 # *Share* is the speed divided by that of the model alone, without augmentation, and *ratio* the speed divided by that of the fastest other library.
 #
+# On {result}`cost:machines` processors, two threads each, the ratio over methods is {result}`cost:ratio_28` at {fact}`28` pixels and {result}`cost:ratio_64` at {fact}`64`; the share is {result}`cost:share_28` and {result}`cost:share_64`.
+# No loop can be faster than the model that it trains: the ratio of the model alone, which is the most that any loop with this network could reach, is {result}`cost:ceiling_28` and {result}`cost:ceiling_64`.
+# At {fact}`64` pixels the network takes nearly all the time of every library, so there is little left to gain; a slow processor shows the same.
+#
 # (cost-peers)=
 
 # %% tags=["hide-input"]
+speeds = throughput(place.root / "benchmarks/results")
+report_throughput(results, speeds, cell="cost-peers")
 results.save()
-throughput_words(throughput(place.root / "benchmarks/results/pretraining_throughput.json"))
+throughput_words(speeds)
 
 # %% [markdown]
 # ## What this does not show

@@ -16,39 +16,81 @@ from medssl.experiments import find_records, load_records, to_table
 from medssl.figures.style import display_name
 from medssl.files import read_json
 
-__all__ = ["costs_table", "report_costs", "study_costs", "study_runs", "throughput", "throughput_words"]
+__all__ = [
+    "costs_table",
+    "on_one_machine",
+    "report_costs",
+    "report_throughput",
+    "study_costs",
+    "study_runs",
+    "throughput",
+    "throughput_words",
+]
 
 PLAIN = {"adaptation": "fine_tune", "selection": "budget", "comparator_kind": "random", "pool": 1.0}
 
 
-def throughput(path: Path) -> pd.DataFrame | None:
-    """Return the committed comparison with other libraries, or None where there is none.
+def throughput(folder: Path) -> pd.DataFrame:
+    """Return the committed comparisons with other libraries, one of each machine.
+
+    Parameters
+    ----------
+    folder : Path
+        Where files named ``pretraining_throughput_*.json`` stand.
 
     Returns
     -------
-    DataFrame or None
-        One row a method, image side and contender, as `benchmarks/pretraining_throughput.py` writes them.
+    DataFrame
+        One row a machine, method, image side and contender, as `benchmarks/pretraining_throughput.py` writes
+        them; empty where there is no file.
 
     Examples
     --------
-    >>> throughput(Path("no such file")) is None
+    >>> throughput(Path("no such folder")).empty
     True
     """
-    return pd.DataFrame(read_json(path)["rows"]) if Path(path).exists() else None
+    found = [read_json(path) for path in sorted(Path(folder).glob("pretraining_throughput_*.json"))]
+    tables = [pd.DataFrame(each["rows"]).assign(machine=_machine(each["made"])) for each in found]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def throughput_words(table: pd.DataFrame | None):
+def _machine(made):
+    return f"{made['device']['name']}, {made['threads']} threads"
+
+
+def throughput_words(table: pd.DataFrame):
     """Return the comparison as a reader wants it, or a sentence where nothing was measured yet."""
-    if table is None or table.empty:
+    if table.empty:
         return HTML("<p>This comparison has not been committed yet.</p>")
     numbers = ["images_per_second", "slowest", "fastest", "share", "ratio"]
     names = {"side": "pixels", "images_per_second": "images a second"}
-    shown = table[["method", "side", "contender", *numbers, "repeats"]].copy()
+    shown = table[["machine", "method", "side", "contender", *numbers, "repeats"]].copy()
     shown["method"] = shown["method"].map(display_name)
     for column in numbers:
         form = "{:.2f}" if column in ("share", "ratio") else "{:,.0f}"
         shown[column] = ["" if pd.isna(value) else form.format(value) for value in shown[column]]
     return show_table(shown.rename(columns=names))
+
+
+def report_throughput(results: Results, table: pd.DataFrame, *, cell: str) -> None:
+    """Add between which bounds the speed lies beside other libraries and beside the model alone.
+
+    Parameters
+    ----------
+    results : Results
+    table : DataFrame
+        As `throughput` returns it, not empty.
+    cell : str
+        The label of the cell that shows it.
+    """
+    results.add("machines", int(table["machine"].nunique()), cell=cell)
+    for side, part in table.groupby("side"):
+        for key, contender, column in (
+            ("ratio", "medssl", "ratio"), ("share", "medssl", "share"), ("ceiling", "model alone", "ratio"),
+        ):  # fmt: skip
+            values = part.loc[part["contender"] == contender, column]
+            text = f"{values.min():.2f} to {values.max():.2f}"
+            results.add(f"{key}_{side}", float(values.median()), text=text, cell=cell)
 
 
 def study_runs(records: Path) -> pd.DataFrame:
@@ -70,10 +112,37 @@ def study_runs(records: Path) -> pd.DataFrame:
         raise UsageError(f"there is no record below {records}: run a grid with medssl run.")
     table = to_table(loaded)
     table["passes"] = [each.cell["pretrain"]["epochs"] * each.n_unlabelled for each in loaded]
+    table["device"] = [each.device["name"] for each in loaded]
     for column, value in PLAIN.items():
         table = table[table[column] == value]
     table = table[table["pretrain_on"].isna() & table["subset"].isna() & ~table["corrupted"]]
-    return table.reset_index(drop=True)
+    return on_one_machine(table.reset_index(drop=True))
+
+
+def on_one_machine(runs: pd.DataFrame) -> pd.DataFrame:
+    """Replace the minutes of other machines by the mean on the one with most records.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        `dataset`, `method`, `device` and `pretraining_minutes`.
+
+    Returns
+    -------
+    DataFrame
+        A data set and method that were never run on that machine keep their own minutes.
+
+    Examples
+    --------
+    >>> runs = pd.DataFrame({"dataset": "d", "method": "m", "device": list("aab"),
+    ...                      "pretraining_minutes": [1.0, 2.0, 9.0]})
+    >>> on_one_machine(runs).pretraining_minutes.tolist()
+    [1.0, 2.0, 1.5]
+    """
+    usual = runs["device"].mode()[0]
+    there = runs["pretraining_minutes"].where(runs["device"] == usual)
+    mean = there.groupby([runs["dataset"], runs["method"]]).transform("mean")
+    return runs.assign(pretraining_minutes=there.fillna(mean).fillna(runs["pretraining_minutes"]))
 
 
 def study_costs(runs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:

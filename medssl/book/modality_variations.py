@@ -29,6 +29,7 @@ __all__ = [
     "secondary",
     "sources",
     "split_of_variation",
+    "verdict_words",
     "with_published",
 ]
 
@@ -43,7 +44,7 @@ def _missing(study: ModalityStudy, section: str, *keys: str):
     return Markdown(f"This part of the study is {NOT_RUN} on these images.")
 
 
-def _words(estimate, low, high, digits=DIGITS) -> str:
+def verdict_words(estimate, low, high, digits=DIGITS) -> str:
     """Write a verdict and its interval, both from the digits that are shown."""
     shown = (round(float(low), digits), round(float(high), digits))
     return f"{verdict(*shown)}, {interval(estimate, *shown)}"
@@ -59,7 +60,7 @@ def other_comparators(study: ModalityStudy):
             continue
         effects = study_effects(runs)
         mean = survey_fit(effects).predict().iloc[0]
-        text = _words(mean.estimate, mean.ci_low, mean.ci_high)
+        text = verdict_words(mean.estimate, mean.ci_low, mean.ci_high)
         study.results.add(f"gain_{key}", float(mean.estimate), text=text, cell=study.label("comparators"))
         rows.append(effects)
     if not rows:
@@ -106,7 +107,7 @@ def pools(study: ModalityStudy):
     except UsageError:  # too few seeds or pools so far
         return _missing(study, "pools", "pool_slope")
     at = list(fit.names).index("log10_pool")
-    text = _words(fit.coef[at], fit.ci_low[at], fit.ci_high[at])
+    text = verdict_words(fit.coef[at], fit.ci_low[at], fit.ci_high[at])
     study.results.add("pool_slope", float(fit.coef[at]), text=text, cell=study.label("pools"))
     columns = ["method", "pool", "n_unlabelled", "n_labelled", "seeds", "ssl", "comparator", "yi", "vi"]
     return show_table(effects.sort_values(["method", "pool"]), columns, decimals=4)
@@ -204,7 +205,7 @@ def with_published(study: ModalityStudy):
         study.results.add("origin_difference", None, text=f"not fitted: {found.reason}", cell=cell)
         return Markdown(f"Nothing was fitted: {found.reason}.")
     row = found.table.loc["difference"]
-    text = _words(row.estimate, row.ci_low, row.ci_high)
+    text = verdict_words(row.estimate, row.ci_low, row.ci_high)
     study.results.add("origin_difference", float(row.estimate), text=text, cell=cell)
     note = f"\n\n{found.reason[0].upper()}{found.reason[1:]}." if found.reason else ""
     table = show_table(found.table.reset_index(names="what"), decimals=4).data

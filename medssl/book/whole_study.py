@@ -26,6 +26,7 @@ from medssl.figures.strata_plot import strata_plot
 from medssl.figures.style import display_name
 from medssl.meta import multilevel
 from medssl.synthesis.controlled import StudyModel, study_model
+from medssl.synthesis.origin import coefficient_row
 from medssl.synthesis.stratum import RHO, strata
 
 __all__ = ["WholeStudy", "beside_published", "by_labels", "families", "gain_by_ratio", "model", "recorded"]
@@ -112,11 +113,19 @@ def model(whole: WholeStudy):
     results.add("centre", ratio, text=f"{ratio:.2g}", cell="across-model")
     df = f"{row.df:.1f} and {slope.df:.1f}"
     results.add("degrees_of_freedom", float(row.df), text=df, cell="across-model")
+    mean = coefficient_row(multilevel(*_columns(found.effects), rho=RHO), 0)
+    report_estimate(results, "mean", pd.Series(mean), cell="across-model")
+    results.add("mean_df", mean["df"], text=f"{mean['df']:.1f}", cell="across-model")
     caution = found.reason or "nothing beyond the small number of data sets"
     results.add("caution", None, text=caution, cell="across-model")
     results.add("model_grade", None, text=_grade(row).name, cell="across-model")
     results.add("model_grade_reason", None, text=_grade(row).reason, cell="across-model")
-    return show_table(found.table.reset_index(names="what"), decimals=4)
+    table = pd.concat([found.table, pd.DataFrame({"mean": mean}).T.infer_objects()])
+    return show_table(table.reset_index(names="what"), decimals=4)
+
+
+def _columns(rows):
+    return rows.yi, rows.vi, rows.dataset
 
 
 def _grade(row, clusters: int = len(STUDY), prediction=None):
@@ -130,7 +139,7 @@ def gain_by_ratio(whole: WholeStudy):
     """Draw every effect against the label ratio with the line of the model and its robust bands."""
     rows = whole.model.effects
     shown = rows.assign(modality=rows.modality.map(display_name))
-    line = multilevel(rows.yi, rows.vi, rows.dataset, rows[[X]], rho=RHO)
+    line = multilevel(*_columns(rows), rows[[X]], rho=RHO)
     drawing = bubble(
         shown, line, by="modality", comparator="random initialisation", interval="robust", dodge=0.02
     )

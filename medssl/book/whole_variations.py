@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from medssl.book.modality_variations import COMPARATORS, _words
+from medssl.book.modality_study import NOT_RUN
+from medssl.book.modality_variations import COMPARATORS, verdict_words
 from medssl.book.study import survey_fit
 from medssl.book.whole_study import WholeStudy, not_run
 from medssl.book.wording import show_table, signed
@@ -47,11 +48,12 @@ def _opponent(study, kind):
 
 def _against(found, gains, losses):
     if not found:
-        return "not run yet"
-    means = [row["gain"] for row in found]
-    span = f"{signed(min(means))} to {signed(max(means))}" if len(means) > 1 else signed(means[0])
-    sets = "data set" if len(found) == 1 else "data sets"
-    return f"mean gains of {span} on {len(found)} {sets}, {gains} clear gain(s) and {losses} clear loss(es)"
+        return NOT_RUN
+    means = sorted(row["gain"] for row in found)
+    if len(means) == 1:
+        return f"{signed(means[0])} on one data set (clear gains: {gains}, clear losses: {losses})"
+    span = f"{signed(means[0])} to {signed(means[-1])}"
+    return f"{span} on {len(means)} data sets (clear gains: {gains}, clear losses: {losses})"
 
 
 def pools(whole: WholeStudy):
@@ -60,10 +62,10 @@ def pools(whole: WholeStudy):
     try:
         effects = study_effects(pd.concat([_whole_pools(whole, smaller), smaller], ignore_index=True))
         fit = pool_model(effects)
-    except (UsageError, KeyError):  # too few seeds or pools so far
+    except UsageError:  # too few seeds or pools so far
         return not_run(whole, "pools", "pool_slope", "pool_sets")
     at = list(fit.names).index("log10_pool")
-    text = _words(fit.coef[at], fit.ci_low[at], fit.ci_high[at])
+    text = verdict_words(fit.coef[at], fit.ci_low[at], fit.ci_high[at])
     whole.results.add("pool_slope", float(fit.coef[at]), text=text, cell="across-pools")
     whole.results.add("pool_sets", effects.dataset.nunique(), cell="across-pools")
     shown = effects.assign(modality=effects.modality.map(display_name))
@@ -108,7 +110,7 @@ def sources(whole: WholeStudy):
 def _source_figure(whole, found, runs):
     names = {study.dataset: display_name(study.records[0].modality) for study in whole.parts}
     gains = found.pivot(index="dataset", columns="pretrain_on", values="gain")
-    values = gains.reindex(index=list(names), columns=list(names)).to_numpy(float)
+    values = gains.reindex(index=list(names), columns=list(names)).to_numpy(float, copy=True)
     own = found.groupby("dataset").gain_own.mean().reindex(list(names)).to_numpy()
     np.fill_diagonal(values, own)
     if not np.isfinite(values).all():
@@ -122,7 +124,7 @@ def _source_figure(whole, found, runs):
     return whole.figure(
         drawing, "gain-by-source", "sources", "Gain in AUC by the images that pretraining saw",
         "Mean gain in test AUC of SimCLR over random initialisation at one label count, by the images of "
-        "pretraining and those of the task",
+        "pretraining and those of the task; a difference within a row is paired by seed",
         runs, "The intervals are in the table of each modality's study",
     )  # fmt: skip
 
@@ -154,7 +156,7 @@ def origins(whole: WholeStudy):
         results.add(f"{origin}_effects", int(found.counts.effects[origin]), cell=cell)
     for name in ("ours", "published", "difference"):
         row = found.table.loc[name]
-        text = _words(row.estimate, row.ci_low, row.ci_high)
+        text = verdict_words(row.estimate, row.ci_low, row.ci_high)
         results.add(f"origin_{name}", float(row.estimate), text=text, cell=cell)
     note = f"\n\n{found.reason[0].upper()}{found.reason[1:]}." if found.reason else ""
     table = show_table(found.table.reset_index(names="what"), decimals=4).data

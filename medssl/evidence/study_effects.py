@@ -130,7 +130,7 @@ def select_runs(table: pd.DataFrame, **fixed) -> pd.DataFrame:
     Raises
     ------
     UsageError
-        A column is absent or unknown, nothing has the value, or two records of one run differ.
+        A column is absent or unknown, no record is there or has the value, or two records of one run differ.
 
     Examples
     --------
@@ -144,6 +144,8 @@ ssl, comparator.
     absent = [column for column in NEEDED if column not in table.columns]
     if absent:
         raise UsageError(f"the table of records lacks {', '.join(absent)}.")
+    if table.empty:
+        raise UsageError("the table holds no record: run the cells with medssl run study.")
     own = table["pretrain_on"].where(table["pretrain_on"].notna(), table["dataset"])
     runs = table.assign(pretrain_on=own.astype(str), subset=table["subset"].astype(float))
     for column, value in fixed.items():

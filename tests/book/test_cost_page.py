@@ -8,7 +8,15 @@ import pytest
 import torch
 from scipy.stats import t as student
 
-from medssl.book.cost_page import study_costs, study_runs, throughput, throughput_words
+from medssl.book import Results
+from medssl.book.cost_page import (
+    on_one_machine,
+    report_throughput,
+    study_costs,
+    study_runs,
+    throughput,
+    throughput_words,
+)
 from medssl.book.step_costs import _kept_bytes, energy, step_costs
 from medssl.errors import UsageError
 from medssl.ssl import METHODS
@@ -85,14 +93,62 @@ def test_the_committed_records_are_those_of_the_plain_comparison():
     assert set(zip(costs["dataset"], costs["method"], strict=True)) <= set(seeds.index[seeds >= 2])
 
 
-def test_a_comparison_that_is_not_there_is_said_so(tmp_path):
-    """Without the file the page has a sentence, with it a table."""
-    assert throughput(tmp_path / "none.json") is None
-    assert "not been committed" in throughput_words(None).data
-    row = {
-        "method": "simclr", "side": 28, "contender": "medssl", "images_per_second": 700.4, "slowest": 690.0,
-        "fastest": 710.0, "share": 0.9, "ratio": None, "repeats": 3, "none": None,
+def speed(contender, rate, ratio, share, side=28):
+    """A row of the comparison with other libraries."""
+    return {
+        "method": "simclr", "side": side, "contender": contender, "images_per_second": rate, "slowest": rate,
+        "fastest": rate, "share": share, "ratio": ratio, "repeats": 3, "none": None,
     }  # fmt: skip
-    path = tmp_path / "table.json"
-    path.write_text(json.dumps({"made": {}, "rows": [row]}), encoding="utf-8")
-    assert "<td>700</td>" in throughput_words(throughput(path)).data
+
+
+@pytest.fixture
+def speeds(tmp_path) -> Path:
+    """A folder with the comparisons of two machines."""
+    for name, ratio in (("fast", 1.5), ("slow", 2.25)):
+        rows = [speed("medssl", 700.4, ratio, 0.9), speed("model alone", 778, ratio / 0.9, 1.0)]
+        rows += [speed("lightly", 700.4 / ratio, 1.0, None)]
+        made = {"device": {"name": name}, "threads": 2}
+        text = json.dumps({"made": made, "rows": rows})
+        (tmp_path / f"pretraining_throughput_{name}.json").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_comparison_that_is_not_there_is_said_so(speeds, tmp_path):
+    """Without a file the page has a sentence, with it a table that names the machines."""
+    assert "not been committed" in throughput_words(throughput(tmp_path / "none")).data
+    shown = throughput_words(throughput(speeds)).data
+    assert "<td>700</td>" in shown
+    assert "fast, 2 threads" in shown
+    assert "slow, 2 threads" in shown
+
+
+def test_bounds_of_the_speed_are_over_machines_and_methods(speeds, tmp_path):
+    """Ratio and share of this package, and the ratio of the model alone, which nothing can exceed."""
+    results = Results(tmp_path / "results.json")
+    report_throughput(results, throughput(speeds), cell="x")
+    found = {key: value["text"] for key, value in results._entries.items()}
+    assert found == {
+        "machines": "2", "ratio_28": "1.50 to 2.25", "share_28": "0.90 to 0.90",
+        "ceiling_28": "1.67 to 2.50",
+    }  # fmt: skip
+
+
+def test_committed_speeds_have_a_ceiling():
+    """On each machine and for each method this package is measured beside the model alone and a peer."""
+    table = throughput(ROOT / "benchmarks/results")
+    assert table["machine"].nunique() >= 2
+    for _, part in table.groupby(["machine", "method", "side"]):
+        assert {"medssl", "model alone"} <= set(part["contender"])
+        assert (part["ratio"] == 1).any()
+
+
+def test_minutes_are_those_of_one_machine():
+    """Other machines' minutes give way to the mean on the usual one; what it never ran keeps its own."""
+    rows = pd.DataFrame(
+        {
+            "dataset": ["d", "d", "d", "e"], "method": "m", "device": ["a", "a", "b", "b"],
+            "pretraining_minutes": [1.0, 3.0, 50.0, 7.0],
+        }
+    )  # fmt: skip
+    rows = pd.concat([rows, rows[rows.device == "a"]], ignore_index=True)
+    assert on_one_machine(rows)["pretraining_minutes"].tolist() == [1, 3, 2, 7, 1, 3]

@@ -11,7 +11,7 @@ import pytest
 
 from medssl.augmentation import Policy
 from medssl.book import Results, augmentation_page, families_figures, families_page
-from medssl.book.cost_page import report_costs, study_costs, study_runs
+from medssl.book.cost_page import report_costs, report_throughput, study_costs, study_runs, throughput
 from medssl.book.execute import Chapter, Task, execute
 from medssl.book.families_page import METHODS_OF
 from medssl.book.prose import typed_numbers
@@ -76,6 +76,8 @@ def made(name, published, costs, steps, preserved, path) -> dict:
         return keys | {"steps": {"source": "augmentation-preservation"}}
     if name == "cost":
         keys = saved(lambda r: report_costs(r, costs, cell="cost-study"), path)
+        speeds = throughput(ROOT / "benchmarks/results")
+        keys |= saved(lambda r: report_throughput(r, speeds, cell="cost-peers"), path)
         return keys | saved(lambda r: report_steps(r, steps, 65.0, cell="cost-step"), path)
     slug, family = name.replace("_", "-"), FAMILY_PAGES[name]
     part = families_page.family_effects(published, family)
