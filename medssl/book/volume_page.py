@@ -82,8 +82,18 @@ def runs(study: VolumeStudy):
         study.results.add(key, int(value), cell=cell)
     names = ", ".join(display_name(name) for name in table.method.unique())
     study.results.add("method_names", table.method.nunique(), text=names, cell=cell)
+    _plateau(study)
     columns = ["method", "n_labelled", "seeds", "ssl", "comparator", "yi", "vi", "positive"]
     return show_table(effects.sort_values(["n_labelled", "method"]), columns, decimals=4)
+
+
+def _plateau(study):
+    """Report from how many volumes on the comparator is within the minimal gain of its best mean Dice."""
+    scores = study.effects.groupby("n_labelled")["comparator"].mean()
+    enough = int(scores.index[scores >= scores.max() - MINIMAL_GAIN][0])
+    for key, value in (("best_dice", scores.max()), ("all_dice", scores.iloc[-1])):
+        study.results.add(key, float(value), text=f"{value:.3f}", cell="volumes-records")
+    study.results.add("plateau", enough, cell="volumes-records")
 
 
 def curves(study: VolumeStudy):

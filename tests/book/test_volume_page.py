@@ -86,6 +86,16 @@ def test_the_pooled_gain_is_refitted(study):
     assert entry(study, "gain_all")["value"] == pytest.approx(most)
 
 
+def test_the_plateau_is_the_first_count_near_the_best(study):
+    """All smaller counts lie further below the best mean Dice of the comparator than the minimal gain."""
+    runs = study.runs.drop_duplicates(["n_labelled", "seed"])
+    means = runs.groupby("n_labelled").comparator.mean()
+    plateau = entry(study, "plateau")["value"]
+    assert means[plateau] >= means.max() - 0.01
+    assert (means[means.index < plateau] < means.max() - 0.01).all()
+    assert entry(study, "best_dice")["value"] == pytest.approx(means.max())
+
+
 def test_distances_are_paired_by_seed(study):
     """The mean over seeds of the mean difference of a seed's cells."""
     by_seed = {}
