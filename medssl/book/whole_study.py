@@ -96,11 +96,12 @@ def recorded(whole: WholeStudy):
         results.add(key, int(value), cell="across-records")
     groups = main.groupby(["modality", "dataset"], sort=False)
     table = groups.agg(
-        comparisons=("gain", "size"), above_zero=("gain", lambda gain: (gain > 0).mean()),
+        comparisons=("gain", "size"), share_above_zero=("gain", lambda gain: (gain > 0).mean()),
         seeds=("seed", "nunique"), label_counts=("n_labelled", "nunique"),
         pool=("n_unlabelled", "max"), test_images=("n_test", "first"),
     ).reset_index()  # fmt: skip
-    return show_table(table.assign(modality=table.modality.map(display_name)), decimals=2)
+    table = table.assign(modality=table.modality.map(display_name))
+    return show_table(table.rename(columns=lambda name: name.replace("_", " ")), decimals=2)
 
 
 def model(whole: WholeStudy):
@@ -157,20 +158,30 @@ def by_labels(whole: WholeStudy):
     rows = {}
     for (modality, n), part in effects.groupby(["modality", "n_labelled"]):
         fit = survey_fit(part).predict().iloc[0]
-        rows[modality, n] = (fit.estimate, interval(fit.estimate, fit.ci_low, fit.ci_high, digits=3))
-    (modality, n), (largest, text) = max(rows.items(), key=lambda item: item[1][0])
+        rows[modality, n] = fit
+    (modality, n), fit = max(rows.items(), key=lambda item: item[1].estimate)
     where = f"{display_name(modality)} with {n:,} labels"
     whole.results.add("largest_where", int(n), text=where, cell="across-labels")
-    whole.results.add("largest_gain", float(largest), text=text, cell="across-labels")
-    texts = pd.Series({key: words for key, (_, words) in rows.items()})
+    text = interval(fit.estimate, fit.ci_low, fit.ci_high, digits=3)
+    whole.results.add("largest_gain", float(fit.estimate), text=text, cell="across-labels")
+    texts = pd.Series({key: _brief(fit.estimate, fit.ci_low, fit.ci_high) for key, fit in rows.items()})
     table = texts.unstack(0).reindex(columns=[name for name in ORDER if name in effects.modality.unique()])
     table = table.rename(columns=display_name).fillna("")
     return show_table(table.reset_index(names="labels"))
 
 
+def _brief(value, low, high, digits: int = 3) -> str:
+    """Write a gain and its limits where the column says what they are."""
+    if np.isnan(value):
+        return "not fitted"
+    return f"{signed(value, digits)} ({signed(low, digits)} to {signed(high, digits)})"
+
+
 def families(whole: WholeStudy):
     """Report each family of methods against the others, and return the table."""
+    fitted = [f"{start}{name}" for start in ("difference_", "") for name in ("ci_low", "ci_high", "df")]
     table, results = whole.model.families, whole.results
+    table = table.reindex(columns=["family", "effects", "clusters", "estimate", "difference", *fitted])
     for row in table.itertuples():
         if np.isfinite(getattr(row, "estimate", np.nan)):
             report_estimate(results, f"gain_{row.family}", row, cell="across-families")
@@ -180,9 +191,14 @@ def families(whole: WholeStudy):
     )  # fmt: skip
     text = f"differ from the others: {words}" if words else "none differs clearly from the others"
     results.add("family_differences", len(differ), text=text, cell="across-families")
-    columns = ["family", "effects", "clusters", "estimate", "ci_low", "ci_high", "df", "difference"]
-    columns += ["difference_ci_low", "difference_ci_high", "difference_df"]
-    return show_table(table, columns, decimals=4)
+    return show_table(pd.DataFrame([_family_words(row) for row in table.itertuples()]), decimals=1)
+
+
+def _family_words(row) -> dict:
+    facts = {"family": row.family, "effects": row.effects, "data sets": row.clusters}
+    facts |= {"gain (95% CI)": _brief(row.estimate, row.ci_low, row.ci_high, 4), "df": row.df}
+    limits = row.difference, row.difference_ci_low, row.difference_ci_high
+    return facts | {"difference from the others (95% CI)": _brief(*limits, 4), "its df": row.difference_df}
 
 
 def beside_published(whole: WholeStudy):

@@ -160,6 +160,18 @@ def test_parts_without_records_say_so(tmp_path, monkeypatch):
     assert {entry(whole, key)["text"] for key in keys} == {NOT_RUN}
 
 
+def test_a_family_on_too_few_data_sets_is_named_and_not_fitted(tmp_path):
+    """It keeps its counts, and its gain is called not fitted."""
+    whole = whole_study(tmp_path)
+    effects = whole.effects
+    few = (effects.method != "jigsaw") | effects.dataset.isin(["breastmnist", "organamnist"])
+    vars(whole)["effects"] = effects[few]
+    table = cells_of(study_of.families(whole).data)
+    assert table.loc["predictive", "data sets"] == "2"
+    assert table.loc["predictive", "gain (95% CI)"] == "not fitted"
+    assert table.loc["contrastive", "gain (95% CI)"] != "not fitted"
+
+
 def test_one_opponent_is_told_in_the_singular():
     """Clear gains and losses are counted, and the span is of the means."""
     one, other = {"gain": -0.02}, {"gain": 0.01}
