@@ -130,7 +130,7 @@ def _geometry(images, policy, draw):
 
 
 def _affine_grid(matrix, height, width):
-    """Return the places of `affine_grid`, bit for bit on a processor, without its small matrix products."""
+    """Return the places of `affine_grid`, to rounding, without its small matrix products."""
     rows, columns = (_centres(n, matrix.device) for n in (height, width))
     places = matrix.new_empty(2, len(matrix), height, width)
     for place, (across, down, shift) in zip(places, matrix.permute(1, 2, 0)[..., None, None], strict=True):

@@ -273,11 +273,17 @@ def test_ghosts_are_copies_along_the_columns():
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (20, 31), (2, 5)])
-def test_fast_parts_are_those_of_torch_bit_for_bit(height, width):
-    """Places of an affine map and means of neighbours equal `affine_grid` and `avg_pool2d` on a processor."""
+def test_fast_parts_are_those_of_torch(height, width):
+    """Places of an affine map are as near to the exact ones as torch's, and means of neighbours are equal.
+
+    How torch rounds the product behind `affine_grid` depends on the processor, so its bits are no reference.
+    """
     matrix = torch.randn(5, 2, 3, generator=seeded())
-    places = functional.affine_grid(matrix, [5, 1, height, width], align_corners=False)
-    assert torch.equal(_affine_grid(matrix, height, width), places)
+    shape = [5, 1, height, width]
+    exact = functional.affine_grid(matrix.double(), shape, align_corners=False)
+    torchs = functional.affine_grid(matrix, shape, align_corners=False)
+    for found in (_affine_grid(matrix, height, width), torchs):
+        assert (found - exact).abs().max() <= 2 * torch.finfo(torch.float32).eps * exact.abs().max()
     images = random_images(5, height, width)
     smooth = functional.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
     assert torch.equal(_mean_of_neighbours(images), smooth)
