@@ -23,33 +23,44 @@ def damaged(started, change):
     return path
 
 
+def segmented(record, cell, arm):
+    """Assert that a segmentation took its steps at its one rate, and chose nothing."""
+    assert arm.steps == cell.transfer.steps
+    assert (arm.learning_rate, arm.held_out_log_loss) == (cell.transfer.learning_rate, {})
+
+
+def chosen(record, cell, arm):
+    """Assert that a classifier took the steps of its schedule, at the rate that its labels chose."""
+    usual = cell.transfer.steps(record.n_labelled)
+    longer = arm is record.comparator and cell.comparator == "compute_matched"
+    assert arm.steps > usual if longer else arm.steps == usual
+    losses, by_labels = arm.held_out_log_loss, record.n_labelled >= cell.selection.least_labels
+    if by_labels or cell.selection.validation == "full_validation":
+        assert set(losses) == {f"{rate:g}" for rate in cell.selection.learning_rates}
+        assert losses[f"{arm.learning_rate:g}"] == min(losses.values())
+    else:
+        assert (arm.learning_rate, losses) == (cell.selection.fixed_learning_rate, {})
+
+
 def consistent(record):
     """Assert what must hold inside any record, by whomever it was made."""
     cell = from_dict(record.cell)
     assert cell.record_id == record.record_id
     if cell.n_labelled is not None:
         assert record.n_labelled == cell.n_labelled
-    assert sum(record.class_counts) == record.n_labelled
+    counted = max if cell.segments else sum  # a volume holds every class
+    assert counted(record.class_counts) == record.n_labelled
     if cell.pool == 1 and cell.pretrain_on is None:
         assert record.n_labelled <= record.n_unlabelled
     assert min(record.class_counts) >= 1
-    assert set(record.gain) == set(METRICS) <= set(record.ssl.scores)
+    assert set(record.gain) == ({"dice"} if cell.segments else set(METRICS)) <= set(record.ssl.scores)
     assert set(record.ssl.scores) == set(record.comparator.scores)
     for name, gain in record.gain.items():
         difference = record.ssl.scores[name] - record.comparator.scores[name]
         assert gain.value == pytest.approx(difference, abs=1e-6)
         assert gain.ci_low <= gain.ci_high
-    chosen_by_labels = record.n_labelled >= cell.selection.least_labels
     for arm in (record.ssl, record.comparator):
-        usual = cell.transfer.steps(record.n_labelled)
-        longer = arm is record.comparator and cell.comparator == "compute_matched"
-        assert arm.steps > usual if longer else arm.steps == usual
-        losses = arm.held_out_log_loss
-        if chosen_by_labels or cell.selection.validation == "full_validation":
-            assert set(losses) == {f"{rate:g}" for rate in cell.selection.learning_rates}
-            assert losses[f"{arm.learning_rate:g}"] == min(losses.values())
-        else:
-            assert (arm.learning_rate, losses) == (cell.selection.fixed_learning_rate, {})
+        (segmented if cell.segments else chosen)(record, cell, arm)
     assert len(record.pretraining["loss_by_epoch"]) == cell.pretrain.epochs
     assert record.pretraining["last_loss"] == record.pretraining["loss_by_epoch"][-1]
     for name in ("code_sha256", "data_sha256"):
