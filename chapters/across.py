@@ -13,7 +13,8 @@
 # # Across modalities
 #
 # How much does pretraining improve a classifier, and how does the gain change with the label ratio, in all four modalities of the controlled study together?
-# Every number comes from the committed records, by the models that the {doc}`protocol <methods/protocol>` fixed before there were any.
+# Every number comes from the committed records.
+# The model of all data sets, that of the pool and that of both origins were fixed in the {doc}`protocol <methods/protocol>` before there were any; the tables by label count and family, the counts of clear differences and the figure of sources describe, and were added when most records had been seen.
 # What holds for one modality, and what to do there, is on its own pages.
 #
 # ```{admonition} Key takeaways
@@ -21,7 +22,7 @@
 #
 # - **Over {result}`across:data_sets` data sets, pretraining and fine-tuning showed {result}`across:gain_verdict` against random initialisation**: {result}`across:gain` in AUC at a label ratio of {result}`across:centre`; grade {result}`across:model_grade`, because {result}`across:model_grade_reason`. {ref}`More <across-model>`
 # - **With more labels the gain {result}`across:slope_verdict`**: {result}`across:slope` in AUC for each tenfold label ratio. {ref}`More <across-gain>`
-# - **The largest mean gain was found in {result}`across:largest_where`**: {result}`across:largest_gain`; it is picked as the best of all, and so too favourable. {ref}`More <across-labels>`
+# - **The largest mean gain was found in {result}`across:largest_where`**: {result}`across:largest_gain`; it is picked as the best of all, and so too favourable, with an interval that is too narrow. {ref}`More <across-labels>`
 # - **Families of methods**: {result}`across:family_differences`. {ref}`More <across-families>`
 # - **Against stronger opponents**: supervised pretraining on another modality, {result}`across:against_supervised`; the same compute spent on the labels, {result}`across:against_matched`. {ref}`More <across-opponents>`
 # - **A tenfold larger unlabelled pool at fixed labels changed the gain by**: {result}`across:pool_slope`. {ref}`More <across-pools>`
@@ -59,7 +60,7 @@ study.recorded(whole)
 # The effects of one data set share its images, seeds and comparator, so a data set is a cluster:
 # the gain is regressed on $\log_{10}$ of the label ratio with random intercepts for data set and for effect within it, and the errors are robust to what effects of one data set share.
 # *gain* is the mean at the average ratio, *slope* the change for each tenfold ratio, and *mean* the same model without the ratio: {result}`across:mean`, {result}`across:mean_verdict`, with {result}`across:mean_df` degrees of freedom.
-# Four clusters leave few degrees of freedom ({result}`across:degrees_of_freedom`), so the intervals are wide for a reason; caution: {result}`across:caution`.
+# {result}`across:data_sets` clusters leave few degrees of freedom ({result}`across:degrees_of_freedom`), so the intervals are wide for a reason; caution: {result}`across:caution`.
 #
 # (across-model)=
 
@@ -76,6 +77,7 @@ study.gain_by_ratio(whole)
 # ## Modality by modality and label count by label count
 #
 # Each entry is the random-effects mean over methods of one data set at one label count, with its confidence interval.
+# Methods share the comparator's runs, the seeds and the test images, which the interval does not know: it is too narrow, the more so with two seeds.
 # Label counts differ between data sets, and the last one of each column is all of its labels.
 #
 # (across-labels)=
@@ -141,6 +143,7 @@ variations.corrupted(whole)
 # ## Beside the published comparisons
 #
 # Each row is a mean against random initialisation with its confidence interval and the interval of a new effect.
+# The intervals of the published rows are robust to clusters; ours treat the effects of one data set as independent, and are too narrow.
 # Ours and theirs differ in much: images, networks, schedules, how choices were made, and what got published.
 #
 # (across-origin)=

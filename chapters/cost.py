@@ -120,9 +120,8 @@ steps_table(steps, watts)
 # `benchmarks/pretraining_throughput.py` lets this package, lightly, solo-learn and MONAI take turns on one machine with the same encoder, batch and optimiser.
 # *Share* is the speed divided by that of the model alone, without augmentation, and *ratio* the speed divided by that of the fastest other library.
 #
-# On {result}`cost:machines` processors, two threads each, the ratio over methods is {result}`cost:ratio_28` at {fact}`28` pixels and {result}`cost:ratio_64` at {fact}`64`; the share is {result}`cost:share_28` and {result}`cost:share_64`.
-# No loop can be faster than the model that it trains: the ratio of the model alone, which is the most that any loop with this network could reach, is {result}`cost:ceiling_28` and {result}`cost:ceiling_64`.
-# At {fact}`64` pixels the network takes nearly all the time of every library, so there is little left to gain; a slow processor shows the same.
+# On {result}`cost:machines` processors, which the table names, the ratio over methods is {result}`cost:ratio_28` at {fact}`28` pixels and {result}`cost:ratio_64` at {fact}`64`; the share is {result}`cost:share_28` and {result}`cost:share_64`.
+# But for noise in the measurement, no loop can be faster than the model that it trains: the ratio of the model alone, which is the most that any loop with this network could reach, is {result}`cost:ceiling_28` and {result}`cost:ceiling_64`.
 #
 # (cost-peers)=
 

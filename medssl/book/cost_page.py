@@ -9,6 +9,7 @@ from scipy.stats import t as student
 
 from medssl.book.results import Results
 from medssl.book.step_costs import energy
+from medssl.book.study import on_one_machine
 from medssl.book.wording import interval, show_table, signed
 from medssl.errors import UsageError
 from medssl.evidence.records import pool_seeds
@@ -18,7 +19,6 @@ from medssl.files import read_json
 
 __all__ = [
     "costs_table",
-    "on_one_machine",
     "report_costs",
     "report_throughput",
     "study_costs",
@@ -112,37 +112,10 @@ def study_runs(records: Path) -> pd.DataFrame:
         raise UsageError(f"there is no record below {records}: run a grid with medssl run.")
     table = to_table(loaded)
     table["passes"] = [each.cell["pretrain"]["epochs"] * each.n_unlabelled for each in loaded]
-    table["device"] = [each.device["name"] for each in loaded]
     for column, value in PLAIN.items():
         table = table[table[column] == value]
     table = table[table["pretrain_on"].isna() & table["subset"].isna() & ~table["corrupted"]]
     return on_one_machine(table.reset_index(drop=True))
-
-
-def on_one_machine(runs: pd.DataFrame) -> pd.DataFrame:
-    """Replace the minutes of other machines by the mean on the one with most records.
-
-    Parameters
-    ----------
-    runs : DataFrame
-        `dataset`, `method`, `device` and `pretraining_minutes`.
-
-    Returns
-    -------
-    DataFrame
-        A data set and method that were never run on that machine keep their own minutes.
-
-    Examples
-    --------
-    >>> runs = pd.DataFrame({"dataset": "d", "method": "m", "device": list("aab"),
-    ...                      "pretraining_minutes": [1.0, 2.0, 9.0]})
-    >>> on_one_machine(runs).pretraining_minutes.tolist()
-    [1.0, 2.0, 1.5]
-    """
-    usual = runs["device"].mode()[0]
-    there = runs["pretraining_minutes"].where(runs["device"] == usual)
-    mean = there.groupby([runs["dataset"], runs["method"]]).transform("mean")
-    return runs.assign(pretraining_minutes=there.fillna(mean).fillna(runs["pretraining_minutes"]))
 
 
 def study_costs(runs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:

@@ -12,9 +12,9 @@ import pandas as pd
 from IPython.display import Markdown
 
 from medssl.book._workspace import Workspace
-from medssl.book.reporting import report_coefficient, report_durations, report_estimate
+from medssl.book.reporting import report_coefficient, report_durations, report_estimate, report_numbers
 from medssl.book.results import Results
-from medssl.book.study import study_figure, survey_fit
+from medssl.book.study import on_one_machine, study_figure, survey_fit
 from medssl.book.wording import interval, show_table
 from medssl.evidence import MINIMAL_GAIN, grade
 from medssl.evidence.study_effects import select_runs, study_effects
@@ -120,8 +120,7 @@ def runs(study: ModalityStudy):
         "negative_effects": (effects.yi < 0).sum(), "all_effects": len(effects),
     }  # fmt: skip
     counts |= _completeness(study)
-    for key, value in counts.items():
-        results.add(key, int(value), cell=cell)
+    report_numbers(results, counts, cell=cell)
     words = ", ".join(display_name(name) for name in effects.method.unique())
     results.add("method_names", int(main.method.nunique()), text=words, cell=cell)
     columns = ["method", "n_labelled", "seeds", "replicates", "ssl", "comparator", "yi", "vi", "positive"]
@@ -204,7 +203,7 @@ def method_forest(study: ModalityStudy):
 
 def costs(study: ModalityStudy):
     """Report the minutes of pretraining of each method."""
-    once = study.main.drop_duplicates(["method", "seed"])
+    once = on_one_machine(study.main.drop_duplicates(["method", "seed"]))
     minutes = once.groupby("method")["pretraining_minutes"].median()
     report_durations(study.results, minutes, cell=study.label("cost"))
     span = f"{minutes.min():.1f} to {minutes.max():.1f} minutes"

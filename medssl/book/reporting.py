@@ -4,7 +4,13 @@ from medssl.book.results import Results
 from medssl.book.wording import DIGITS, interval, minutes
 from medssl.evidence.grade import importance, verdict
 
-__all__ = ["report_coefficient", "report_counts", "report_durations", "report_estimate"]
+__all__ = [
+    "report_coefficient",
+    "report_counts",
+    "report_durations",
+    "report_estimate",
+    "report_numbers",
+]
 
 GAIN = {"a gain": "a gain", "a loss": "a loss", "no clear difference": "no clear difference"}
 SLOPE = {"a gain": "grows", "a loss": "shrinks", "no clear difference": "does not clearly change"}
@@ -58,6 +64,16 @@ def report_counts(results: Results, table, *, cell: str) -> None:
         "label_counts": table.n_labelled.nunique(), "fewest_labels": table.n_labelled.min(),
         "unlabelled": table.n_unlabelled.iloc[0], "test_images": table.n_test.iloc[0],
     }  # fmt: skip
+    report_numbers(results, counts, cell=cell)
+
+
+def report_numbers(results: Results, counts: dict, *, cell: str) -> None:
+    """Add whole numbers by their keys.
+
+    Examples
+    --------
+    >>> report_numbers(Results("results.json"), {"seeds": 5}, cell="demo")
+    """
     for key, value in counts.items():
         results.add(key, int(value), cell=cell)
 

@@ -1,9 +1,37 @@
-"""What every study does in the same way: fit the survey's model, save a figure with its records."""
+"""What every study does in the same way: fit the survey's model, save a figure, compare minutes."""
+
+import pandas as pd
 
 from medssl.figures import save_figure
 from medssl.meta import random_effects
 
-__all__ = ["study_figure", "survey_fit"]
+__all__ = ["on_one_machine", "study_figure", "survey_fit"]
+
+
+def on_one_machine(runs: pd.DataFrame) -> pd.DataFrame:
+    """Replace the minutes of other machines by the mean on the one with most records.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        `dataset`, `method`, `device` and `pretraining_minutes`.
+
+    Returns
+    -------
+    DataFrame
+        A data set and method that were never run on that machine keep their own minutes.
+
+    Examples
+    --------
+    >>> runs = pd.DataFrame({"dataset": "d", "method": "m", "device": list("aab"),
+    ...                      "pretraining_minutes": [1.0, 2.0, 9.0]})
+    >>> on_one_machine(runs).pretraining_minutes.tolist()
+    [1.0, 2.0, 1.5]
+    """
+    usual = runs["device"].mode()[0]
+    there = runs["pretraining_minutes"].where(runs["device"] == usual)
+    mean = there.groupby([runs["dataset"], runs["method"]]).transform("mean")
+    return runs.assign(pretraining_minutes=there.fillna(mean).fillna(runs["pretraining_minutes"]))
 
 
 def survey_fit(effects, moderators=None, test="adhoc"):
@@ -26,7 +54,6 @@ def survey_fit(effects, moderators=None, test="adhoc"):
 
     Examples
     --------
-    >>> import pandas as pd
     >>> survey_fit(pd.DataFrame({"yi": [0.01, 0.03, 0.02], "vi": [0.001] * 3})).test
     'adhoc'
     """

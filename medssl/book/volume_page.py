@@ -12,7 +12,7 @@ from IPython.display import Markdown
 from scipy.stats import t
 
 from medssl.book._workspace import Workspace
-from medssl.book.reporting import report_coefficient, report_estimate
+from medssl.book.reporting import report_coefficient, report_estimate, report_numbers
 from medssl.book.results import Results
 from medssl.book.study import study_figure, survey_fit
 from medssl.book.wording import interval, show_table
@@ -78,8 +78,7 @@ def runs(study: VolumeStudy):
         "all_effects": len(effects), "negative_effects": (effects.yi < 0).sum(),
         "listed_cells": len(volume_grid()), "recorded_cells": len(table),
     }  # fmt: skip
-    for key, value in counts.items():
-        study.results.add(key, int(value), cell=cell)
+    report_numbers(study.results, counts, cell=cell)
     names = ", ".join(display_name(name) for name in table.method.unique())
     study.results.add("method_names", table.method.nunique(), text=names, cell=cell)
     _plateau(study)

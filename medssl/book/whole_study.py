@@ -13,7 +13,7 @@ from IPython.display import Markdown
 
 from medssl.book._workspace import Workspace
 from medssl.book.modality_study import NOT_RUN, ModalityStudy
-from medssl.book.reporting import SLOPE, report_estimate
+from medssl.book.reporting import SLOPE, report_estimate, report_numbers
 from medssl.book.results import Results
 from medssl.book.study import study_figure, survey_fit
 from medssl.book.wording import interval, show_table, signed
@@ -92,8 +92,7 @@ def recorded(whole: WholeStudy):
         "methods": main.method.nunique(), "fewest_seeds": effects.seeds.min(),
         "most_seeds": effects.seeds.max(),
     }  # fmt: skip
-    for key, value in counts.items():
-        results.add(key, int(value), cell="across-records")
+    report_numbers(results, counts, cell="across-records")
     groups = main.groupby(["modality", "dataset"], sort=False)
     table = groups.agg(
         comparisons=("gain", "size"), share_above_zero=("gain", lambda gain: (gain > 0).mean()),
@@ -119,8 +118,9 @@ def model(whole: WholeStudy):
     results.add("mean_df", mean["df"], text=f"{mean['df']:.1f}", cell="across-model")
     caution = found.reason or "nothing beyond the small number of data sets"
     results.add("caution", None, text=caution, cell="across-model")
-    results.add("model_grade", None, text=_grade(row).name, cell="across-model")
-    results.add("model_grade_reason", None, text=_grade(row).reason, cell="across-model")
+    graded = _grade(row, found.effects["dataset"].nunique())
+    results.add("model_grade", None, text=graded.name, cell="across-model")
+    results.add("model_grade_reason", None, text=graded.reason, cell="across-model")
     table = pd.concat([found.table, pd.DataFrame({"mean": mean}).T.infer_objects()])
     return show_table(table.reset_index(names="what"), decimals=4)
 
@@ -129,7 +129,7 @@ def _columns(rows):
     return rows.yi, rows.vi, rows.dataset
 
 
-def _grade(row, clusters: int = len(STUDY), prediction=None):
+def _grade(row, clusters: int, prediction=None):
     return grade(
         confidence=(row.ci_low, row.ci_high), prediction=prediction, clusters=clusters,
         sign_changes=False, strong_weight=1.0,

@@ -6,6 +6,7 @@ from IPython.display import Markdown
 
 from medssl.book.modality_study import NOT_RUN
 from medssl.book.modality_variations import COMPARATORS, verdict_words
+from medssl.book.reporting import report_numbers
 from medssl.book.study import survey_fit
 from medssl.book.whole_study import WholeStudy, not_run
 from medssl.book.wording import show_table, signed
@@ -60,14 +61,15 @@ def pools(whole: WholeStudy):
     """Report how the gain changes with the size of the pool at fixed labels, and draw it."""
     smaller = whole.runs(pool=[1 / 16, 1 / 4])
     try:
-        effects = study_effects(pd.concat([_whole_pools(whole, smaller), smaller], ignore_index=True))
+        runs = pd.concat([_whole_pools(whole, smaller), smaller], ignore_index=True)
+        effects = study_effects(runs)
         fit = pool_model(effects)
     except UsageError:  # too few seeds or pools so far
-        return not_run(whole, "pools", "pool_slope", "pool_sets")
+        return not_run(whole, "pools", "pool_slope")
     at = list(fit.names).index("log10_pool")
-    text = verdict_words(fit.coef[at], fit.ci_low[at], fit.ci_high[at])
+    words = verdict_words(fit.coef[at], fit.ci_low[at], fit.ci_high[at])
+    text = f"{words} (data sets: {smaller.dataset.nunique()}, seeds: {smaller.seed.nunique()})"
     whole.results.add("pool_slope", float(fit.coef[at]), text=text, cell="across-pools")
-    whole.results.add("pool_sets", effects.dataset.nunique(), cell="across-pools")
     shown = effects.assign(modality=effects.modality.map(display_name))
     drawing = bubble(
         shown, fit, "log10_pool", by="modality", comparator="random initialisation", dodge=0.02,
@@ -77,7 +79,7 @@ def pools(whole: WholeStudy):
         drawing, "gain-by-pool", "pools", "Gain in AUC against the size of the unlabelled pool",
         "Gain in test AUC over random initialisation at a fixed number of labels against the share of the "
         "unlabelled images that pretraining saw, with as many images passed",
-        smaller, "Bands: 95% confidence and 95% prediction",
+        runs, "Bands: 95% confidence and 95% prediction",
     )  # fmt: skip
 
 
@@ -95,25 +97,26 @@ def sources(whole: WholeStudy):
     try:
         found = source_gains(pd.concat([whole.main, away], ignore_index=True))
     except UsageError:  # no two seeds so far
-        return not_run(whole, "sources", "source_better", "source_worse", "source_pairs")
+        return not_run(whole, "sources", "source_better", "source_worse", "source_pairs", "source_difference")
     counts = {
         "source_pairs": len(found), "source_better": (found.difference_low > 0).sum(),
         "source_worse": (found.difference_high < 0).sum(),
     }  # fmt: skip
-    for key, value in counts.items():
-        whole.results.add(key, int(value), cell="across-sources")
+    report_numbers(whole.results, counts, cell="across-sources")
     mean = float(found.difference.mean())
     whole.results.add("source_difference", mean, text=signed(mean, 4), cell="across-sources")
-    return _source_figure(whole, found, away)
+    plain = whole.main[whole.main.subset.isna()]
+    own = plain.merge(away[["dataset", "method", "n_labelled", "seed"]].drop_duplicates())
+    return _source_figure(whole, found, pd.concat([own, away], ignore_index=True))
 
 
 def _source_figure(whole, found, runs):
     names = {study.dataset: display_name(study.records[0].modality) for study in whole.parts}
     gains = found.pivot(index="dataset", columns="pretrain_on", values="gain")
     values = gains.reindex(index=list(names), columns=list(names)).to_numpy(float, copy=True)
-    own = found.groupby("dataset").gain_own.mean().reindex(list(names)).to_numpy()
-    np.fill_diagonal(values, own)
-    if not np.isfinite(values).all():
+    own = found.groupby("dataset").gain_own
+    np.fill_diagonal(values, own.mean().reindex(list(names)))
+    if not np.isfinite(values).all() or own.nunique().max() > 1:  # a row must be of the same seeds
         columns = ["dataset", "pretrain_on", "seeds", "gain", "gain_own", "difference"]
         return show_table(found, [*columns, "difference_low", "difference_high"], decimals=4)
     limit = float(np.abs(values).max())
@@ -140,8 +143,7 @@ def corrupted(whole: WholeStudy):
         "corruptions": len(found), "corruptions_less": (found.robustness_low > 0).sum(),
         "corruptions_more": (found.robustness_high < 0).sum(),
     }  # fmt: skip
-    for key, value in counts.items():
-        whole.results.add(key, int(value), cell="across-corruptions")
+    report_numbers(whole.results, counts, cell="across-corruptions")
     keys = ["corruption", "severity"]
     values = ["ssl", "comparator", "ssl_drop", "comparator_drop", "yi", "robustness"]
     mean = found.groupby(keys, as_index=False, sort=False)[values].mean()

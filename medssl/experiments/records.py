@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medssl.errors import DataError
 from medssl.evaluation import METRICS, paired_bootstrap, scores, secondary_scores
+from medssl.evaluation.segmentation import paired_dice_gain
 from medssl.experiments import provenance, volumes
 from medssl.experiments.arms import label_rows, load_split, pool_rows, read_arm
 from medssl.experiments.cell import Cell, digest
@@ -139,7 +140,7 @@ def _scores(labels, probabilities):
 
 def _gains(cell, test, pair):
     if cell.segments:
-        return {"dice": Gain(**vars(volumes.dice_gain(*pair, test.groups, cell.seed)))}
+        return {"dice": Gain(**vars(paired_dice_gain(*pair, seed=cell.seed, groups=test.groups)))}
     return {name: _gain(test, pair, name, cell.seed) for name in METRICS}
 
 
@@ -236,7 +237,7 @@ def to_table(records: list[Record], metric: str = "auc") -> pd.DataFrame:
             "selection": r.cell["selection"]["validation"], "seed": r.cell["seed"],
             "comparator_kind": r.cell.get("comparator", "random"), "pool": r.cell.get("pool", 1.0),
             "pretrain_on": r.cell.get("pretrain_on"), "subset": r.cell.get("subset"),
-            "corrupted": bool(r.corrupted),
+            "corrupted": bool(r.corrupted), "device": r.device["name"],
             "n_labelled": r.n_labelled, "n_unlabelled": r.n_unlabelled, "n_test": r.n_test,
             "ssl": r.ssl.scores[metric], "comparator": r.comparator.scores[metric],
             "gain": r.gain[metric].value, "standard_error": r.gain[metric].standard_error,

@@ -5,13 +5,12 @@ import torch
 
 from medssl.data._dataset import ImageDataset
 from medssl.errors import UsageError
-from medssl.evaluation.bootstrap import PairedGain
-from medssl.evaluation.segmentation import dice, paired_dice_gain, segmentation_scores
+from medssl.evaluation.segmentation import dice, segmentation_scores
 from medssl.experiments.cell import Cell
 from medssl.training.segmentation import segment
 from medssl.training.tensors import Standardisation
 
-__all__ = ["AT_ONCE", "dice_gain", "nested_rows", "train_and_score", "volumes_with"]
+__all__ = ["AT_ONCE", "nested_rows", "train_and_score", "volumes_with"]
 
 AT_ONCE = 8  # volumes through an encoder without gradients
 
@@ -72,11 +71,6 @@ def train_and_score(
         "threads": torch.get_num_threads(), "scores": segmentation_scores(test.labels, found, classes),
     }  # fmt: skip
     return dice(test.labels, found, classes), about
-
-
-def dice_gain(ssl: np.ndarray, comparator: np.ndarray, groups: np.ndarray | None, seed: int) -> PairedGain:
-    """Return the paired gain in Dice over test volumes, resampled by patient."""
-    return paired_dice_gain(ssl, comparator, seed=seed, groups=groups)
 
 
 def volumes_with(masks: np.ndarray, classes: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -284,6 +285,12 @@ def test_fast_parts_are_those_of_torch(height, width):
     torchs = functional.affine_grid(matrix, shape, align_corners=False)
     for found in (_affine_grid(matrix, height, width), torchs):
         assert (found - exact).abs().max() <= 2 * torch.finfo(torch.float32).eps * exact.abs().max()
+    down, across = (torch.linspace(-1, 1, n) * (n - 1) / n for n in (height, width))
+    loop = [
+        [[[a * x + b * y + shift for a, b, shift in rows] for x in across.numpy()] for y in down.numpy()]
+        for rows in matrix.numpy()
+    ]  # each product and sum rounded to single precision
+    assert np.array_equal(_affine_grid(matrix, height, width).numpy(), np.array(loop, np.float32))
     images = random_images(5, height, width)
     smooth = functional.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
     assert torch.equal(_mean_of_neighbours(images), smooth)

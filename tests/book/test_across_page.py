@@ -1,5 +1,6 @@
 """The page of all modalities together: its numbers from other ways, and parts that were not run."""
 
+import json
 import re
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from medssl.book.whole_study import WholeStudy
 from medssl.evidence import effects as published_effects
 from medssl.evidence.shift import source_gains
 from medssl.experiments.study import STUDY
+from medssl.figures.style import display_name
 from medssl.meta import multilevel
 from medssl.synthesis.stratum import pool
 
@@ -107,8 +109,8 @@ def test_the_largest_gain_is_the_largest_of_the_table(shown):
     means = table.map(lambda text: float(text.split(" ")[0]) if text else np.nan)
     assert means.max().max() == pytest.approx(entry(whole, "largest_gain")["value"], abs=5e-4)
     assert means.max().idxmax() in entry(whole, "largest_where")["text"]
-    for part in whole.parts:
-        assert means.notna().sum().sum() >= part.effects.n_labelled.nunique()
+    counts = whole.effects.groupby("modality").n_labelled.nunique().rename(display_name)
+    assert means.notna().sum().to_dict() == counts.to_dict()
 
 
 def test_the_published_rows_are_those_of_the_pooled_picture():
@@ -138,6 +140,17 @@ def test_sources_are_drawn_with_the_own_images_on_the_diagonal(whole):
     assert found == [len(gains), (gains.difference_low > 0).sum(), (gains.difference_high < 0).sum()]
 
 
+def test_figures_name_all_their_records(whole):
+    """Pools and sources are drawn from the runs that were varied and from the plain ones beside them."""
+    for name, column in (("across-gain-by-pool", "pool"), ("across-gain-by-source", "pretrain_on")):
+        card = json.loads(next((whole.place.figures / name).glob("*.json")).read_text(encoding="utf-8"))
+        table = pd.concat([part.study_table for part in whole.parts]).set_index("record_id")
+        used = table.loc[[Path(path).stem for path in card["records"]["ids"]]]
+        varied = used["pool"] < 1 if column == "pool" else used["pretrain_on"].notna()
+        assert varied.any()
+        assert not varied.all()
+
+
 def test_ours_and_the_published_effects_are_counted(whole):
     """Both origins, and a difference with its verdict."""
     assert entry(whole, "ours_effects")["value"] == len(whole.effects)
@@ -156,8 +169,10 @@ def test_parts_without_records_say_so(tmp_path, monkeypatch):
         monkeypatch.setitem(vars(part), "records", [])
     for section in (variations.opponents, variations.pools, variations.sources, variations.corrupted):
         assert NOT_RUN in section(whole).data
-    keys = ("against_supervised", "against_matched", "pool_slope", "source_pairs", "corruptions")
-    assert {entry(whole, key)["text"] for key in keys} == {NOT_RUN}
+    starts = ("across:against_", "across:pool_", "across:source_", "across:corruptions")
+    keys = {name for name in re.findall(r"\{result\}`([^`]+)`", prose()) if name.startswith(starts)}
+    assert len(keys) == 10
+    assert {entry(whole, key.removeprefix("across:"))["text"] for key in keys} == {NOT_RUN}
 
 
 def test_a_family_on_too_few_data_sets_is_named_and_not_fitted(tmp_path):

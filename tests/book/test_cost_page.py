@@ -10,7 +10,6 @@ from scipy.stats import t as student
 
 from medssl.book import Results
 from medssl.book.cost_page import (
-    on_one_machine,
     report_throughput,
     study_costs,
     study_runs,
@@ -18,6 +17,7 @@ from medssl.book.cost_page import (
     throughput_words,
 )
 from medssl.book.step_costs import _kept_bytes, energy, step_costs
+from medssl.book.study import on_one_machine
 from medssl.errors import UsageError
 from medssl.ssl import METHODS
 

@@ -48,8 +48,10 @@ def consistent(record):
     assert cell.record_id == record.record_id
     if cell.n_labelled is not None:
         assert record.n_labelled == cell.n_labelled
-    counted = max if cell.segments else sum  # a volume holds every class
-    assert counted(record.class_counts) == record.n_labelled
+    if cell.segments:
+        assert set(record.class_counts) == {record.n_labelled}  # every volume holds every class
+    else:
+        assert sum(record.class_counts) == record.n_labelled
     if cell.pool == 1 and cell.pretrain_on is None:
         assert record.n_labelled <= record.n_unlabelled
     assert min(record.class_counts) >= 1
