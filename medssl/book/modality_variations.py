@@ -6,7 +6,7 @@ from IPython.display import Markdown
 from scipy.stats import t
 
 from medssl.book.modality_study import NOT_RUN, ModalityStudy
-from medssl.book.reporting import report_estimate
+from medssl.book.reporting import GAIN, report_estimate
 from medssl.book.study import survey_fit
 from medssl.book.wording import DIGITS, interval, show_table
 from medssl.errors import UsageError
@@ -34,6 +34,11 @@ __all__ = [
 ]
 
 COMPARATORS = {"supervised": "supervised", "compute_matched": "matched"}
+# what a slope, and ours minus the published gain, are called by the three verdicts
+CHANGE = {"a gain": "a rise", "a loss": "a fall", "no clear difference": "no clear change"}
+ORIGIN = {
+    "a gain": "ours are larger", "a loss": "ours are smaller", "no clear difference": "no clear difference",
+}  # fmt: skip
 COMPONENTS = {"cases": "test cases", "subset": "labelled subset", "seed": "seed", "rest": "the rest"}
 
 
@@ -44,10 +49,10 @@ def _missing(study: ModalityStudy, section: str, *keys: str):
     return Markdown(f"This part of the study is {NOT_RUN} on these images.")
 
 
-def verdict_words(estimate, low, high, digits=DIGITS) -> str:
-    """Write a verdict and its interval, both from the digits that are shown."""
+def verdict_words(estimate, low, high, digits=DIGITS, words=GAIN) -> str:
+    """Write a verdict and its interval, both from the digits that are shown; `words` names the verdicts."""
     shown = (round(float(low), digits), round(float(high), digits))
-    return f"{verdict(*shown)}, {interval(estimate, *shown)}"
+    return f"{words[verdict(*shown)]}, {interval(estimate, *shown)}"
 
 
 def other_comparators(study: ModalityStudy):
@@ -107,7 +112,7 @@ def pools(study: ModalityStudy):
     except UsageError:  # too few seeds or pools so far
         return _missing(study, "pools", "pool_slope")
     at = list(fit.names).index("log10_pool")
-    text = verdict_words(fit.coef[at], fit.ci_low[at], fit.ci_high[at])
+    text = verdict_words(fit.coef[at], fit.ci_low[at], fit.ci_high[at], words=CHANGE)
     study.results.add("pool_slope", float(fit.coef[at]), text=text, cell=study.label("pools"))
     columns = ["method", "pool", "n_unlabelled", "n_labelled", "seeds", "ssl", "comparator", "yi", "vi"]
     return show_table(effects.sort_values(["method", "pool"]), columns, decimals=4)
@@ -205,7 +210,7 @@ def with_published(study: ModalityStudy):
         study.results.add("origin_difference", None, text=f"not fitted: {found.reason}", cell=cell)
         return Markdown(f"Nothing was fitted: {found.reason}.")
     row = found.table.loc["difference"]
-    text = verdict_words(row.estimate, row.ci_low, row.ci_high)
+    text = verdict_words(row.estimate, row.ci_low, row.ci_high, words=ORIGIN)
     study.results.add("origin_difference", float(row.estimate), text=text, cell=cell)
     note = f"\n\n{found.reason[0].upper()}{found.reason[1:]}." if found.reason else ""
     table = show_table(found.table.reset_index(names="what"), decimals=4).data

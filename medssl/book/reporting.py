@@ -5,6 +5,7 @@ from medssl.book.wording import DIGITS, interval, minutes
 from medssl.evidence.grade import importance, verdict
 
 __all__ = [
+    "GAIN",
     "report_coefficient",
     "report_counts",
     "report_durations",

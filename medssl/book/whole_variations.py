@@ -5,8 +5,8 @@ import pandas as pd
 from IPython.display import Markdown
 
 from medssl.book.modality_study import NOT_RUN
-from medssl.book.modality_variations import COMPARATORS, verdict_words
-from medssl.book.reporting import report_numbers
+from medssl.book.modality_variations import CHANGE, COMPARATORS, ORIGIN, verdict_words
+from medssl.book.reporting import GAIN, report_numbers
 from medssl.book.study import survey_fit
 from medssl.book.whole_study import WholeStudy, not_run
 from medssl.book.wording import show_table, signed
@@ -67,7 +67,7 @@ def pools(whole: WholeStudy):
     except UsageError:  # too few seeds or pools so far
         return not_run(whole, "pools", "pool_slope")
     at = list(fit.names).index("log10_pool")
-    words = verdict_words(fit.coef[at], fit.ci_low[at], fit.ci_high[at])
+    words = verdict_words(fit.coef[at], fit.ci_low[at], fit.ci_high[at], words=CHANGE)
     text = f"{words} (data sets: {smaller.dataset.nunique()}, seeds: {smaller.seed.nunique()})"
     whole.results.add("pool_slope", float(fit.coef[at]), text=text, cell="across-pools")
     shown = effects.assign(modality=effects.modality.map(display_name))
@@ -158,7 +158,8 @@ def origins(whole: WholeStudy):
         results.add(f"{origin}_effects", int(found.counts.effects[origin]), cell=cell)
     for name in ("ours", "published", "difference"):
         row = found.table.loc[name]
-        text = verdict_words(row.estimate, row.ci_low, row.ci_high)
+        words = ORIGIN if name == "difference" else GAIN
+        text = verdict_words(row.estimate, row.ci_low, row.ci_high, words=words)
         results.add(f"origin_{name}", float(row.estimate), text=text, cell=cell)
     note = f"\n\n{found.reason[0].upper()}{found.reason[1:]}." if found.reason else ""
     table = show_table(found.table.reset_index(names="what"), decimals=4).data

@@ -174,3 +174,13 @@ def test_other_profiles_train_nothing(fresh, monkeypatch):
     """The live run belongs to the quick profile."""
     monkeypatch.setattr("medssl.book.modality_runs.run_grid", lambda *_, **__: pytest.fail("it trained"))
     assert "no live run" in live(fresh, "published", ("simclr",), (), 1).data
+
+
+def test_a_change_and_a_difference_of_origins_are_not_called_gains_or_losses():
+    """A verdict is told in the words of what was estimated, from the digits that are shown."""
+    falls = variations.verdict_words(-0.02, -0.03, -0.01, words=variations.CHANGE)
+    assert falls.startswith("a fall, −0.0200")
+    smaller = variations.verdict_words(-0.02, -0.03, -0.01, words=variations.ORIGIN)
+    assert smaller.startswith("ours are smaller, ")
+    assert variations.verdict_words(0.02, 0.01, 0.03).startswith("a gain, +0.0200")
+    assert variations.verdict_words(0.02, 0.00001, 0.03).startswith("no clear difference, ")
