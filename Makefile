@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PROFILE ?= quick
 CHAPTER ?= xray/study
+# Processes of `make test`; each has one thread
+TEST_WORKERS ?= 2
 # Another package index for torch alone, for instance https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 # Further options of `medssl book`, for instance BOOK_OPTIONS="--force --jobs 2"
@@ -21,7 +23,7 @@ UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  variables: PYTHON=$(PYTHON) PROFILE=$(PROFILE) CHAPTER=$(CHAPTER) TORCH_INDEX=$(TORCH_INDEX) BOOK_OPTIONS=$(BOOK_OPTIONS)"
+	@echo "  variables: PYTHON=$(PYTHON) PROFILE=$(PROFILE) CHAPTER=$(CHAPTER) TEST_WORKERS=$(TEST_WORKERS) TORCH_INDEX=$(TORCH_INDEX) BOOK_OPTIONS=$(BOOK_OPTIONS)"
 
 python-version:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
@@ -50,7 +52,7 @@ chapter: venv  ## the same with one chapter: make chapter CHAPTER=xray/study PRO
 	$(BIN)/medssl book --profile $(PROFILE) --chapter $(CHAPTER) $(BOOK_OPTIONS)
 
 test: venv  ## run the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 lint: venv  ## check style and format
 	$(BIN)/ruff check .
