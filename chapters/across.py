@@ -24,7 +24,7 @@
 # - **With more labels the gain {result}`across:slope_verdict`**: {result}`across:slope` in AUC for each tenfold label ratio. {ref}`More <across-gain>`
 # - **The largest mean gain was found in {result}`across:largest_where`**: {result}`across:largest_gain`; it is picked as the best of all, and so too favourable, with an interval that is too narrow. {ref}`More <across-labels>`
 # - **Families of methods**: {result}`across:family_differences`. {ref}`More <across-families>`
-# - **Against stronger opponents**: supervised pretraining on another modality, {result}`across:against_supervised`; the same compute spent on the labels, {result}`across:against_matched`. {ref}`More <across-opponents>`
+# - **Against stronger opponents**: supervised pretraining on another modality, {result}`across:against_supervised`; the same compute spent on the labels, {result}`across:against_matched`; weights from ImageNet, {result}`across:against_imagenet`. {ref}`More <across-opponents>`
 # - **A tenfold larger unlabelled pool at fixed labels changed the gain by**: {result}`across:pool_slope`. {ref}`More <across-pools>`
 # - **Beside the published comparisons**, ours minus theirs is: {result}`across:origin_difference`. {ref}`More <across-published>`
 # ```
@@ -99,6 +99,7 @@ study.families(whole)
 # ## Stronger opponents
 #
 # The same pretrained networks against an encoder that learned the labels of another modality, and against random weights that were trained for as many more steps as pretraining passed images.
+# Weights from ImageNet are compared in a larger network, where you have them.
 #
 # (across-opponents)=
 
@@ -166,5 +167,5 @@ table
 #
 # - Four data sets of small images are not four modalities: another data set of the same modality may differ more than two modalities do here.
 # - One small network was trained for a schedule that fits two processor cores; networks that need more labels, and longer pretraining, may gain more.
-# - ImageNet weights are not among the opponents here; {doc}`the pooled picture <synthesis>` has what was published against them.
+# - Against ImageNet weights our own study has: {result}`across:against_imagenet`; {doc}`the pooled picture <synthesis>` has what was published against them.
 # - Parts that lack seeds are called "not run yet"; `medssl run study` goes on where the records end.

@@ -164,6 +164,7 @@ running.seeds_as_clusters(study)
 # ## Other comparators
 #
 # The same runs are compared with two stronger opponents: an encoder that learned the labels of another modality, and random weights that were trained for as many more steps as pretraining passed images.
+# A third one, weights from ImageNet, needs a larger network and weights that you have: `medssl run imagenet` runs it, with the same rules.
 #
 # (mri-comparators)=
 

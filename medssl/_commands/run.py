@@ -11,7 +11,7 @@ __all__ = ["run"]
 def run(
     grid: Annotated[
         str | None,
-        typer.Argument(help="study, xray, xray_phantom, or a .py file that defines cells."),
+        typer.Argument(help="study, imagenet, xray, xray_phantom, or a .py file that defines cells."),
     ] = None,
     records: Annotated[Path, typer.Option(help="Folder of the records.")] = Path("records"),
     work: Annotated[Path, typer.Option(help="Folder of encoders and predictions; safe to delete.")] = Path(

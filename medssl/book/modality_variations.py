@@ -33,7 +33,7 @@ __all__ = [
     "with_published",
 ]
 
-COMPARATORS = {"supervised": "supervised", "compute_matched": "matched"}
+COMPARATORS = {"supervised": "supervised", "compute_matched": "matched", "imagenet": "imagenet"}
 # what a slope, and ours minus the published gain, are called by the three verdicts
 CHANGE = {"a gain": "a rise", "a loss": "a fall", "no clear difference": "no clear change"}
 ORIGIN = {
@@ -56,7 +56,7 @@ def verdict_words(estimate, low, high, digits=DIGITS, words=GAIN) -> str:
 
 
 def other_comparators(study: ModalityStudy):
-    """Report the gain against supervised pretraining elsewhere and against matched compute."""
+    """Report the gain against supervised pretraining elsewhere, matched compute and ImageNet weights."""
     rows = []
     for kind, key in COMPARATORS.items():
         runs = study.runs(comparator_kind=kind)

@@ -1,5 +1,6 @@
 """Train one arm of a comparison and keep its test predictions outside the record."""
 
+import hashlib
 import json
 import zipfile
 from dataclasses import replace
@@ -18,6 +19,7 @@ from medssl.experiments.corruptions import predict_corrupted
 from medssl.files import atomic_path
 from medssl.training.calibration import calibrate_normalisation
 from medssl.training.checkpoint import load_encoder, save_encoder
+from medssl.training.initialise import imagenet, initialise
 from medssl.training.matched import images_seen, matched_schedule
 from medssl.training.pretrain import pretrain
 from medssl.training.selection import choose_learning_rate
@@ -27,6 +29,7 @@ from medssl.training.transfer import TransferConfig, transfer
 
 __all__ = [
     "arm_path",
+    "imagenet_sha256",
     "label_rows",
     "load_split",
     "pretraining_path",
@@ -93,7 +96,23 @@ def arm_path(cell: Cell, arm: str, work: Path) -> Path:
     sources = [(cell.dataset, cell.dataset_options)]
     sources += [cell.pool_dataset] if arm == "ssl" and cell.pretrain_on else []
     sources += [(cell.supervised_on, ())] if arm == "comparator" and cell.supervised_on else []
-    return work / "arms" / f"{cell.arm_id(arm)}-{'-'.join(made_from(*source) for source in sources)}.npz"
+    parts = [made_from(*source) for source in sources]
+    parts += [imagenet_sha256(cell.pretrain.encoder)] if _from_imagenet(cell, arm) else []
+    return work / "arms" / f"{cell.arm_id(arm)}-{'-'.join(parts)}.npz"
+
+
+def _from_imagenet(cell: Cell, arm: str) -> bool:
+    return arm == "comparator" and cell.comparator == "imagenet"
+
+
+@lru_cache(maxsize=2)
+def imagenet_sha256(encoder_name: str) -> str:
+    """Return 12 digits of a hash over the weights from ImageNet that are found here."""
+    total = hashlib.sha256()
+    for name, value in sorted(imagenet(encoder_name).items()):
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        total.update(value.contiguous().numpy().tobytes())
+    return total.hexdigest()[:12]
 
 
 def run_pretraining(cell: Cell, work: Path, device: str | None = None, progress: bool = False) -> Path:
@@ -140,6 +159,7 @@ def run_arm(cell: Cell, arm: str, work: Path, device: str | None = None) -> Path
         "steps": len(done.history), "final_training_loss": float(np.mean(done.history[-10:])),
         "threads": torch.get_num_threads(),
     }  # fmt: skip
+    about |= {"weights_sha256": imagenet_sha256(cell.pretrain.encoder)} if _from_imagenet(cell, arm) else {}
     test = load_split(cell, "test").images
     corrupted = predict_corrupted(done, test, cell.seed) if cell.corruptions else {}
     _write(target, done.predict(test), about, corrupted)
@@ -178,11 +198,13 @@ def _encoder(cell, arm, work, device):
 
 
 def _comparator(cell, work, device):
-    """Return the random weights that pretraining starts from, or what labels elsewhere make of them."""
+    """Return the random weights that pretraining starts from, or what the comparator has in their place."""
     seed_everything(cell.seed, device)
     encoder = encoders.build(cell.pretrain.encoder)
     if cell.comparator == "supervised":
         load_encoder(_supervised(cell, encoder, work, device.type), encoder)
+    if cell.comparator == "imagenet":
+        initialise(encoder, imagenet(cell.pretrain.encoder), grey="sum")
     return encoder
 
 

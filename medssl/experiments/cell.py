@@ -12,7 +12,9 @@ from medssl.training.transfer import TransferConfig
 
 __all__ = ["COMPARATORS", "Cell", "digest", "from_dict"]
 
-COMPARATORS = ("random", "compute_matched", "supervised")
+COMPARATORS = ("random", "compute_matched", "supervised", "imagenet")
+# those whose every layer has weights from ImageNet
+WITH_IMAGENET = ("resnet18_large_stem", "resnet50_large_stem")
 
 # fields that came later: at their default they are left out, so that older records keep their names
 _LATER = {
@@ -51,7 +53,8 @@ class Cell:
         Options of a generated source.
     comparator : str
         "random" initialisation; "compute_matched", the same with as many more training steps as pretraining
-        passed images; "supervised", an encoder that learned the labels of `supervised_on`.
+        passed images; "supervised", an encoder that learned the labels of `supervised_on`; "imagenet", what
+        `medssl.training.imagenet` finds on this machine for "resnet18_large_stem" or "resnet50_large_stem".
     supervised_on : str, optional
         Data set of the supervised comparator.
     pool : float
@@ -88,6 +91,11 @@ class Cell:
             )
         if (self.comparator == "supervised") != (self.supervised_on is not None):
             raise UsageError("a supervised comparator needs supervised_on, and no other comparator has it.")
+        if self.comparator == "imagenet" and self.pretrain.encoder not in WITH_IMAGENET:
+            raise UsageError(
+                f"no weights from ImageNet for encoder {self.pretrain.encoder!r}: "
+                f"choose one of {', '.join(WITH_IMAGENET)}."
+            )
         if not 0 < self.pool <= 1:
             raise UsageError(f"pool must be above 0 and at most 1, got {self.pool}.")
         if self.segments and (self.comparator != "random" or self.corruptions):

@@ -79,10 +79,17 @@ def _study_grid() -> list[Cell]:
     return study_grid()
 
 
+def _imagenet_grid() -> list[Cell]:
+    from medssl.experiments.study import imagenet_grid
+
+    return imagenet_grid()
+
+
 GRIDS = {
     "xray": real_grid,
     "xray_phantom": phantom_grid,
     "study": _study_grid,
+    "imagenet": _imagenet_grid,
 }
 
 

@@ -40,6 +40,7 @@ class Arm(_Strict):
     final_training_loss: float
     threads: int = Field(gt=0)
     scores: dict[str, float]
+    weights_sha256: str | None = None  # of an arm that began with weights from ImageNet
 
 
 class Gain(_Strict):
@@ -115,10 +116,18 @@ def write_record(cell: Cell, ssl: Path, comparator: Path, encoder: Path, folder:
         device=provenance.device_facts(pick_device(device)),
         corrupted=_corrupted(test, arms["ssl"][2], arms["comparator"][2], cell.seed),
     )
+    return write_json(record_path(cell, folder), _written(record))
+
+
+def _written(record: Record) -> dict:
+    """Return the record as it stands in the file: without what most records have not."""
     found = _rounded(record.model_dump())
     if not record.corrupted:
         del found["corrupted"]
-    return write_json(record_path(cell, folder), found)
+    for arm in (found["ssl"], found["comparator"]):
+        if arm["weights_sha256"] is None:
+            del arm["weights_sha256"]
+    return found
 
 
 def _class_counts(cell, train, rows):

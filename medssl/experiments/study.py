@@ -11,7 +11,7 @@ from medssl.experiments.grids import FINE_TUNE
 from medssl.experiments.volume_study import volume_grid
 from medssl.training.pretrain import PretrainConfig
 
-__all__ = ["METHODS", "PHASES", "STUDY", "StudyData", "phase", "study_grid"]
+__all__ = ["METHODS", "PHASES", "STUDY", "StudyData", "imagenet_grid", "phase", "study_grid"]
 
 # contrastive, redundancy reduction, two generative ones and a predictive one; then those for more time
 METHODS = ("simclr", "barlow_twins", "masked_autoencoder", "models_genesis", "jigsaw")
@@ -130,6 +130,16 @@ def _subsets(data, seed, methods):
     return [_cell(data, data.middle, seed, "simclr", subset=subset) for subset in (201, 202, 203, 204)]
 
 
+def _imagenet(data, seed, methods):
+    """A larger network, which ImageNet has weights for; not in the study's grid, for they are the user's."""
+    cells = []
+    for n, method in product(data.compared, methods):
+        cell = _cell(data, n, seed, method, corruptions=n in (data.middle, None))
+        larger = replace(cell.pretrain, encoder="resnet18_large_stem")
+        cells.append(replace(cell, pretrain=larger, comparator="imagenet"))
+    return cells
+
+
 PHASES = {
     "labels": _labels,
     "supervised": _supervised,
@@ -137,6 +147,7 @@ PHASES = {
     "subsets": _subsets,
     "matched": _matched,
     "pools": _pools,
+    "imagenet": _imagenet,
 }
 
 
@@ -169,3 +180,14 @@ def study_grid() -> list[Cell]:
     for dataset in STUDY:
         cells += phase("labels", dataset, SEEDS, MORE_METHODS)
     return cells
+
+
+def imagenet_grid() -> list[Cell]:
+    """Return the comparison with weights from ImageNet, which must be on this machine.
+
+    Examples
+    --------
+    >>> {cell.comparator for cell in imagenet_grid()}
+    {'imagenet'}
+    """
+    return [cell for seed in SEEDS for dataset in STUDY for cell in phase("imagenet", dataset, (seed,))]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from medssl.errors import DataError
 from medssl.experiments import provenance
-from medssl.experiments.arms import load_split
+from medssl.experiments.arms import imagenet_sha256, load_split
 from medssl.experiments.cell import from_dict
 from medssl.experiments.records import Record, load_records
 from medssl.experiments.runner import run_grid
@@ -61,7 +61,7 @@ def verify(path: str | Path, *, device: str | None = None, progress: bool = Fals
     Raises
     ------
     DataError
-        The file is no record, or the images here are not those of the record.
+        The file is no record, or the images or the weights from ImageNet here are not those of the record.
     """
     (record,) = load_records([path])
     cell = from_dict(record.cell)
@@ -71,12 +71,22 @@ def verify(path: str | Path, *, device: str | None = None, progress: bool = Fals
             f"{path}: data_sha256: the images of {cell.dataset} here are not those of the record. "
             "Fetch the published files with medssl data."
         )
+    _check_weights(path, record, cell)
     with tempfile.TemporaryDirectory() as folder:
         (again,) = run_grid(
             [cell], Path(folder) / "records", work=Path(folder) / "work", device=device, progress=progress
         )
     differences = _differences(record, again, device)
     return Verification(record.record_id, not differences, differences, _table(record, again))
+
+
+def _check_weights(path, record: Record, cell) -> None:
+    known = record.comparator.weights_sha256
+    if known is not None and known != imagenet_sha256(cell.pretrain.encoder):
+        raise DataError(
+            f"{path}: comparator.weights_sha256: the weights from ImageNet here are not those of the record. "
+            "Put the same file in the folder where torch keeps downloads."
+        )
 
 
 def _differences(record: Record, again: Record, device) -> tuple[str, ...]:

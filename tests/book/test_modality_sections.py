@@ -158,7 +158,7 @@ def test_secondary_scores_are_means_over_seeds(fresh):
         (variations.split_of_variation, ["variation"]),
         (variations.frozen, ["probe_gain"]),
         (variations.chosen_on_validation, ["choice_budget", "choice_full_validation"]),
-        (variations.other_comparators, ["gain_supervised", "gain_matched"]),
+        (variations.other_comparators, ["gain_supervised", "gain_matched", "gain_imagenet"]),
     ],
 )
 def test_what_was_not_run_is_said_in_words(fresh, section, keys):

@@ -64,12 +64,24 @@ def test_volumes_are_segmented_at_seven_budgets():
 
 
 def test_no_cell_stands_twice():
-    """The whole study has distinct records, and every phase is in it."""
+    """The whole study has distinct records, and every phase is in it but the one that needs ImageNet."""
     cells = study_grid()
     assert len({cell.record_id for cell in cells}) == len(cells)
-    for name in PHASES:
+    for name in set(PHASES) - {"imagenet"}:
         for dataset in STUDY:
             assert set(phase(name, dataset)) <= set(cells)
+
+
+def test_weights_from_imagenet_have_a_grid_of_their_own():
+    """Three budgets, five seeds and every method in the larger network; none of it is in the study's grid."""
+    cells = grid("imagenet")
+    assert len({cell.record_id for cell in cells}) == len(cells) == 4 * len(SEEDS) * 3 * len(METHODS)
+    assert {cell.pretrain.encoder for cell in cells} == {"resnet18_large_stem"}
+    assert {cell.comparator for cell in cells} == {"imagenet"}
+    assert {(cell.dataset, cell.n_labelled) for cell in cells} == {
+        (name, n) for name, chosen in STUDY.items() for n in chosen.compared
+    }
+    assert not any(cell.comparator == "imagenet" for cell in study_grid())
 
 
 def test_three_seeds_come_first():
