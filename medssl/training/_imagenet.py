@@ -90,8 +90,8 @@ def _find(architecture, download) -> dict[str, torch.Tensor]:
             f"no weights from ImageNet for {architecture} on this machine. "
             f"Tried: {' and '.join(patterns)} in {folder} (none there); "
             f"timm ({type(error).__name__}: {error}). "
-            "Put the weights of torchvision there, or install timm (pip install timm) and pass download=True, "
-            "or name a file with file=."
+            "Put the weights of torchvision there, name a file with file=, "
+            "or install timm (pip install timm) and pass download=True."
         ) from error
 
 
