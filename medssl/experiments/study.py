@@ -147,7 +147,6 @@ PHASES = {
     "subsets": _subsets,
     "matched": _matched,
     "pools": _pools,
-    "imagenet": _imagenet,
 }
 
 
@@ -190,4 +189,4 @@ def imagenet_grid() -> list[Cell]:
     >>> {cell.comparator for cell in imagenet_grid()}
     {'imagenet'}
     """
-    return [cell for seed in SEEDS for dataset in STUDY for cell in phase("imagenet", dataset, (seed,))]
+    return [cell for seed in SEEDS for data in STUDY.values() for cell in _imagenet(data, seed, METHODS)]
