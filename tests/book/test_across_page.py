@@ -171,7 +171,7 @@ def test_parts_without_records_say_so(tmp_path, monkeypatch):
         assert NOT_RUN in section(whole).data
     starts = ("across:against_", "across:pool_", "across:source_", "across:corruptions")
     keys = {name for name in re.findall(r"\{result\}`([^`]+)`", prose()) if name.startswith(starts)}
-    assert len(keys) == 10
+    assert len(keys) == 11
     assert {entry(whole, key.removeprefix("across:"))["text"] for key in keys} == {NOT_RUN}
 
 
