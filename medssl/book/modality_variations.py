@@ -20,6 +20,7 @@ from medssl.synthesis.controlled import pool_model
 from medssl.synthesis.origin import origin_model
 
 __all__ = [
+    "budgets",
     "chosen_on_validation",
     "corrupted",
     "frozen",
@@ -55,6 +56,11 @@ def verdict_words(estimate, low, high, digits=DIGITS, words=GAIN) -> str:
     return f"{words[verdict(*shown)]}, {interval(estimate, *shown)}"
 
 
+def budgets(effects) -> str:
+    """List the label counts of effects: a comparator may have been run at some only."""
+    return ", ".join(f"{n:,}" for n in sorted(effects["n_labelled"].unique()))
+
+
 def other_comparators(study: ModalityStudy):
     """Report the gain against supervised pretraining elsewhere, matched compute and ImageNet weights."""
     rows = []
@@ -65,7 +71,7 @@ def other_comparators(study: ModalityStudy):
             continue
         effects = study_effects(runs)
         mean = survey_fit(effects).predict().iloc[0]
-        text = verdict_words(mean.estimate, mean.ci_low, mean.ci_high)
+        text = f"{verdict_words(mean.estimate, mean.ci_low, mean.ci_high)} (labels: {budgets(effects)})"
         study.results.add(f"gain_{key}", float(mean.estimate), text=text, cell=study.label("comparators"))
         rows.append(effects)
     if not rows:

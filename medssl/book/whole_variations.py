@@ -5,7 +5,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from medssl.book.modality_study import NOT_RUN
-from medssl.book.modality_variations import CHANGE, COMPARATORS, ORIGIN, verdict_words
+from medssl.book.modality_variations import CHANGE, COMPARATORS, ORIGIN, budgets, verdict_words
 from medssl.book.reporting import GAIN, report_numbers
 from medssl.book.study import survey_fit
 from medssl.book.whole_study import WholeStudy, not_run
@@ -43,7 +43,7 @@ def _opponent(study, kind):
         return []
     mean = survey_fit(effects).predict().iloc[0]
     facts = {"comparator": kind.replace("_", " "), "modality": display_name(effects.modality.iloc[0])}
-    facts |= {"effects": len(effects), "seeds": int(effects.seeds.max())}
+    facts |= {"labels": budgets(effects), "effects": len(effects), "seeds": int(effects.seeds.max())}
     return [facts | {"gain": mean.estimate, "low": mean.ci_low, "high": mean.ci_high}]
 
 

@@ -135,6 +135,8 @@ def test_the_supervised_comparator_has_its_own_mean(fresh):
     low, high = fit.ci_low[0], fit.ci_high[0]
     words = "a gain" if low > 0 else "a loss" if high < 0 else "no clear difference"
     assert found["text"].startswith(words)
+    counts = sorted(effects.n_labelled.unique())
+    assert found["text"].endswith(f"(labels: {', '.join(str(n) for n in counts)})")
 
 
 def test_secondary_scores_are_means_over_seeds(fresh):

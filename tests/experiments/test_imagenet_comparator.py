@@ -23,9 +23,7 @@ def provide(folder, seed):
     state = {
         key.removeprefix("network."): value for key, value in own.items() if "downsample.0.bias" not in key
     }
-    state["conv1.weight"] = (
-        state["conv1.weight"].repeat(1, 3, 1, 1) / 3
-    )  # a colour image of three equal channels
+    state["conv1.weight"] = state["conv1.weight"].repeat(1, 3, 1, 1) / 3  # three equal channels
     state |= {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
     (folder / "hub" / "checkpoints").mkdir(parents=True, exist_ok=True)
     torch.save(state, folder / "hub" / "checkpoints" / "resnet18-01234567.pth")
